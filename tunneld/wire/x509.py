@@ -12,7 +12,6 @@ import ipaddress
 import json
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -21,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from tunneld.model.errors import PeerProtocolError
+from tunneld.model.identity import ClientIdentity
 from tunneld.model.reasons import Reason
 
 MAX_COMMON_NAME = 64  # RFC 5280 appendix A.1, ub-common-name
@@ -28,15 +28,6 @@ MAX_CSR = 16 * 1024  # a P-256 request is under 1 KiB; 16 KiB is one TLS record 
 MAX_CLIENT_LIFETIME = timedelta(hours=8)  # one working day: no revocation list is needed for so short a life
 
 _IDENTITY = "urn:tunneld:tenant:"
-
-
-class ClientIdentity(NamedTuple):
-    """Whom a client certificate speaks for. `jkt` is the RFC 7638 thumbprint of its key."""
-
-    tenant_id: str
-    oid: str
-    jkt: str
-    not_after: datetime
 
 
 def make_authority(
@@ -150,7 +141,7 @@ def read_client_identity(der: bytes) -> ClientIdentity:
         key = certificate.public_key()
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         uris = names.get_values_for_type(x509.UniformResourceIdentifier)
-        not_after = certificate.not_valid_after_utc
+        not_after = certificate.not_valid_after_utc.timestamp()
     except Exception as error:  # noqa: BLE001 - a parser written in Rust: any failure means "no identity"
         raise PeerProtocolError(Reason.CERTIFICATE_REFUSED, f"unreadable: {type(error).__name__}") from None
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
