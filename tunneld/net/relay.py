@@ -1,0 +1,211 @@
+"""How the two halves of a flow meet: each end reads from its own side and calls the other end. No tasks, no queues.
+
+A source asks its peer for space (`borrow`), reads straight into it and says how much it read (`commit`), so that the
+tunnel can leave room for a frame header in front of the bytes and nobody copies them. Bytes that already lie in
+somebody else's buffer are handed on with `write`.
+
+Back-pressure is one bit in each direction. A socket end runs with a high-water mark of 0, so `pause_reading` reaches
+the peer as soon as one byte waits in user space and `resume_reading` only when all of them are in the kernel. The
+tunnel's stream turns exactly that into credit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from typing import Any, Protocol
+
+from tunneld.model.reasons import Reason
+from tunneld.net.attach import abort_with_reset, keeps_no_reference
+
+# One read: large enough that Python's cost per call vanishes against the copy, and no larger than what aiofastnet
+# reads in one loop iteration.
+READ_SIZE = 256 * 1024
+
+_SHARED = memoryview(bytearray(READ_SIZE))
+
+
+class FlowEnd(Protocol):
+    """One end of a flow, as the other end sees it."""
+
+    def borrow(self) -> memoryview:
+        """Return writable space, at least one byte, valid until the next call into this end."""
+
+    def commit(self, size: int) -> None:
+        """Send on the first `size` bytes of the space borrowed last."""
+
+    def write(self, data: memoryview | bytes) -> None:
+        """Send on `data`, which is valid only during the call."""
+
+    def write_eof(self) -> None:
+        """Carry the source's orderly end (FIN, END_STREAM); the other direction goes on."""
+
+    def reset(self, reason: Reason) -> None:
+        """Break this end so that its far side sees a reset, never a clean end. Idempotent."""
+
+    def pause_reading(self) -> None:
+        """Stop taking bytes from this end's far side."""
+
+    def resume_reading(self) -> None:
+        """Go on after `pause_reading`."""
+
+
+class Account(Protocol):
+    """Where an end counts bytes and reports that its flow is over."""
+
+    bytes_sent: int
+    bytes_received: int
+
+
+class NullEnd:
+    """A peer for an end whose flow is over: swallows calls that arrive late."""
+
+    def borrow(self) -> memoryview:
+        """Give space that nobody will read."""
+        return _SHARED
+
+    def commit(self, size: int) -> None:
+        """Drop the bytes."""
+
+    def write(self, data: memoryview | bytes) -> None:
+        """Drop the bytes."""
+
+    def write_eof(self) -> None:
+        """Ignore."""
+
+    def reset(self, reason: Reason) -> None:
+        """Ignore."""
+
+    def pause_reading(self) -> None:
+        """Ignore."""
+
+    def resume_reading(self) -> None:
+        """Ignore."""
+
+
+NOBODY: FlowEnd = NullEnd()
+
+
+class SocketEnd(asyncio.BufferedProtocol):
+    """A plain TCP socket as an end of a flow.
+
+    `on_end(reason)` is called exactly once, when both directions are over or the flow broke.
+    """
+
+    __slots__ = ("_copies", "_ended", "_on_end", "_paused", "eof_in", "eof_out", "lost_reason", "peer", "transport")
+
+    def __init__(self, peer: FlowEnd, *, lost_reason: Reason, on_end: Any = None) -> None:
+        self.peer = peer
+        self.transport: Any = None
+        self.eof_in = False  # our far side sent FIN
+        self.eof_out = False  # we sent FIN to our far side
+        self.lost_reason = lost_reason
+        self._on_end = on_end
+        self._ended = False
+        self._paused = False
+        self._copies = False
+
+    # -- what asyncio calls --------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the transport over. Also called by hand when a handshake hands its transport on."""
+        self.transport = transport
+        self._copies = keeps_no_reference(transport)
+        self.transport.set_write_buffer_limits(high=0)
+        if self._paused:
+            self.transport.pause_reading()
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Read straight into the peer's space."""
+        return self.peer.borrow()
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Pass on what was read."""
+        self.peer.commit(nbytes)
+
+    def eof_received(self) -> bool:
+        """Carry FIN as FIN: the transport stays open for the other direction."""
+        self.eof_in = True
+        self.peer.write_eof()
+        self._finish_if_done()
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End the flow; anything but two orderly ends is a reset for the peer."""
+        if not self._ended:
+            self._end(self.lost_reason)
+
+    def pause_writing(self) -> None:
+        """Bytes wait for our far side: the peer must stop."""
+        self.peer.pause_reading()
+
+    def resume_writing(self) -> None:
+        """All bytes are in the kernel: the peer may go on."""
+        self.peer.resume_reading()
+
+    # -- what the peer calls -------------------------------------------------------------------------------------
+
+    def borrow(self) -> memoryview:
+        """Lend the shared read buffer: the transport copies what it cannot send at once."""
+        return _SHARED
+
+    def commit(self, size: int) -> None:
+        """Write from the shared buffer."""
+        self.write(_SHARED[:size])
+
+    def write(self, data: memoryview | bytes) -> None:
+        """Write to the socket."""
+        self.transport.write(data if self._copies else bytes(data))
+
+    def write_eof(self) -> None:
+        """Send FIN once everything before it is out."""
+        if self.eof_out or self._ended:
+            return
+        self.eof_out = True
+        try:
+            self.transport.write_eof()
+        except OSError as error:
+            if error.errno != errno.ENOTCONN:  # the far side reset first; connection_lost will say so
+                raise
+        self._finish_if_done()
+
+    def reset(self, reason: Reason) -> None:
+        """Abort with RST."""
+        if self._ended:
+            return
+        self._ended = True
+        peer, self.peer = self.peer, NOBODY
+        if self.transport is not None:
+            abort_with_reset(self.transport)
+        if self._on_end is not None:
+            self._on_end(reason)
+        del peer
+
+    def pause_reading(self) -> None:
+        """Stop reading; idempotent, and remembered if the transport is not there yet."""
+        self._paused = True
+        if self.transport is not None:
+            self.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read again."""
+        self._paused = False
+        if self.transport is not None and not self.eof_in:
+            self.transport.resume_reading()
+
+    # -- ends ----------------------------------------------------------------------------------------------------
+
+    def _finish_if_done(self) -> None:
+        if self.eof_in and self.eof_out and not self._ended:
+            self._ended = True
+            self.transport.close()  # flushes what is still buffered, then closes
+            self.peer = NOBODY
+            if self._on_end is not None:
+                self._on_end(Reason.COMPLETED)
+
+    def _end(self, reason: Reason) -> None:
+        self._ended = True
+        peer, self.peer = self.peer, NOBODY
+        peer.reset(reason)
+        if self._on_end is not None:
+            self._on_end(reason)
