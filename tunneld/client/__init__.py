@@ -1,1 +1,4 @@
-"""Placeholder docstring: replaced by the owner of this package."""
+"""The daemon: who is signed in, which tenant is active, and the tunnels, listener and control socket that follow.
+
+May import everything below it but never `edge` or `idp`: they are other machines. Open `daemon.py` first.
+"""
