@@ -124,6 +124,7 @@ class Reason(StrEnum):
     PORT_INVALID = "port_invalid", Kind.MALFORMED, "The port is not a number from 1 to 65535."
     UNSUPPORTED_COMMAND = "unsupported_command", Kind.UNSUPPORTED, "The command is not offered."
     UNSUPPORTED_PROTOCOL = "unsupported_protocol", Kind.UNSUPPORTED, "The protocol is not offered."
+    UNSUPPORTED_ADDRESS = "unsupported_address", Kind.UNSUPPORTED, "The address type is not offered."
     PROXY_AUTH_REQUIRED = "proxy_auth_required", Kind.UNAUTHENTICATED, "This proxy asks for a user name and password."
     FLOOD = "flood", Kind.LIMIT, "The peer sends control frames faster than any honest one."
     FLOW_CONTROL = "flow_control", Kind.MALFORMED, "The peer sent more than its window allows."
