@@ -1,0 +1,189 @@
+"""The directory: tenants, their users and guests, applications and assignments, frozen after loading.
+
+A person has one object per tenant. The object in the home tenant carries the credential; the others name it by
+`home = (tenant id, object id)`. Nothing here reads a file: `directory_document.py` builds these values from text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+# Well-known audiences and the daemon's client id: constants of this system, the same in every tenant.
+DIRECTORY_API = "00000003-0000-0000-c000-000000000000"
+ENROLMENT_API = "0a4c1d7e-52f3-4f0b-8a6e-3d9b7c15e284"
+DAEMON_CLIENT = "7d2f3c9e-6b1a-4e5d-9a40-1f6c8e2b5a10"
+
+ObjectKey = tuple[str, str]  # (home tenant id, object id in it): who a person is, whatever tenant they visit
+
+
+class UserType(StrEnum):
+    """The relation of a user object to its tenant; an account of another organization may be a Member."""
+
+    MEMBER = "member"
+    GUEST = "guest"
+
+
+class UserState(StrEnum):
+    """Whether an object may sign in. `pending` is a guest who has not accepted the invitation yet."""
+
+    ACTIVE = "active"
+    DISABLED = "disabled"
+    PENDING = "pending"
+
+
+class ResourceKind(StrEnum):
+    """What an audience stands for in a tenant."""
+
+    DIRECTORY = "directory"
+    ENROLMENT = "enrolment"
+    APPLICATION = "application"
+    CHANNEL = "channel"
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A user object of one tenant. `group_keys` holds ids and names of its groups, so that either may be assigned."""
+
+    oid: str
+    upn: str
+    display_name: str
+    user_type: UserType
+    state: UserState
+    groups: tuple[str, ...]
+    group_keys: frozenset[str]
+    home: ObjectKey | None = None
+    password_hash: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Assignments:
+    """Whom something is assigned to, by object id or UPN, by group id or name, by user type."""
+
+    users: frozenset[str] = frozenset()
+    groups: frozenset[str] = frozenset()
+    user_types: frozenset[str] = frozenset()
+
+    def closeness(self, user: User) -> int | None:
+        """Return 0 for a direct assignment, 1 by group, 2 by user type, None for none."""
+        if user.oid in self.users or user.upn in self.users:
+            return 0
+        if user.group_keys & self.groups:
+            return 1
+        if user.user_type in self.user_types:
+            return 2
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """A private application: the audience of app tokens."""
+
+    id: str
+    name: str
+    assignments: Assignments
+
+
+@dataclass(frozen=True, slots=True)
+class AssignedProfile:
+    """What sign-in needs to know of a forwarding profile: who has it, and its channels' audiences."""
+
+    id: str
+    assignments: Assignments
+    channels: Mapping[str, str]  # channel name → audience
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A public client application (RFC 6749 §2.1), registered in every tenant. `trusted` ones are our own."""
+
+    id: str
+    name: str
+    redirect_uris: tuple[str, ...]
+    trusted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """The meaning of one audience in one tenant."""
+
+    kind: ResourceKind
+    id: str
+    name: str
+    scope: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """One organization."""
+
+    id: str
+    name: str
+    display_name: str
+    domains: tuple[str, ...]
+    users: Mapping[str, User]  # by object id
+    applications: Mapping[str, Application]  # by id
+    profiles: tuple[AssignedProfile, ...]
+    channels: Mapping[str, str]  # audience → channel name
+    consent_required: bool = False
+    token_lifetime: tuple[int, int] | None = None
+    withdrawn_keys: frozenset[str] = frozenset()
+
+    def resource(self, audience: str) -> Resource | None:
+        """Return what tokens for `audience` open in this tenant."""
+        if audience == DIRECTORY_API:
+            return Resource(ResourceKind.DIRECTORY, audience, "Directory", "Directory.Read Profile.Read")
+        if audience == ENROLMENT_API:
+            return Resource(ResourceKind.ENROLMENT, audience, "Tunnel enrolment", "user_impersonation")
+        if audience in self.channels:
+            name = self.channels[audience]
+            return Resource(ResourceKind.CHANNEL, audience, name, "user_impersonation")
+        application = self.applications.get(audience)
+        if application is None:
+            return None
+        return Resource(ResourceKind.APPLICATION, audience, application.name, "user_impersonation")
+
+    def profile_of(self, user: User) -> AssignedProfile | None:
+        """Return the profile in effect: the closest assignment wins, then the order in the directory."""
+        ranked = [
+            (closeness, index)
+            for index, profile in enumerate(self.profiles)
+            if (closeness := profile.assignments.closeness(user)) is not None
+        ]
+        return self.profiles[min(ranked)[1]] if ranked else None
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """All tenants of this identity provider, with the indexes that sign-in asks."""
+
+    tenants: Mapping[str, Tenant]  # by id
+    aliases: Mapping[str, str]  # short name or verified domain → id
+    clients: Mapping[str, Client]
+    visits: Mapping[ObjectKey, tuple[ObjectKey, ...]]  # home object → (tenant id, object id) elsewhere
+    accounts: Mapping[str, ObjectKey]  # UPN → home object
+
+    def tenant(self, text: str) -> Tenant | None:
+        """Return the tenant that a path segment names: id, short name or verified domain, in any case."""
+        wanted = text.lower()
+        return self.tenants.get(self.aliases.get(wanted, wanted))
+
+    def account(self, upn: str) -> ObjectKey | None:
+        """Home realm discovery: return the home object that a typed user name stands for."""
+        return self.accounts.get(upn.strip().lower())
+
+    def user(self, key: ObjectKey) -> User | None:
+        """Return a user object by (tenant id, object id)."""
+        tenant = self.tenants.get(key[0])
+        return tenant.users.get(key[1]) if tenant else None
+
+    def presence(self, tenant: Tenant, account: ObjectKey) -> User | None:
+        """Return the object by which a home account is known in `tenant`, its own object at home."""
+        if account[0] == tenant.id:
+            user = tenant.users.get(account[1])
+            return user if user is not None and user.home is None else None
+        for tenant_id, oid in self.visits.get(account, ()):
+            if tenant_id == tenant.id:
+                return tenant.users.get(oid)
+        return None

@@ -1,0 +1,78 @@
+"""How the identity provider says no: a code, the OAuth `error`, a sentence and the `Reason` behind it.
+
+Codes and sentences follow the AADSTS list that Microsoft publishes, since clients' logs are searched for them.
+Programs branch on `error` (RFC 6749 §4.1.2.1, §5.2), never on the code.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tunneld.model.reasons import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One refusal, ready to be written as a JSON body, a redirect or a line on a page."""
+
+    code: int
+    error: str
+    sentence: str
+    reason: Reason
+
+    @property
+    def description(self) -> str:
+        """Return the text of `error_description`."""
+        return f"AADSTS{self.code}: {self.sentence}"
+
+
+_TABLE: dict[int, tuple[str, Reason, str]] = {
+    # The request
+    90002: ("invalid_request", Reason.TENANT_UNKNOWN, "The tenant was not found."),
+    90014: ("invalid_request", Reason.MALFORMED_REQUEST, "A required field is missing or malformed."),
+    900144: ("invalid_request", Reason.MALFORMED_REQUEST, "The request body is missing a parameter."),
+    700016: ("unauthorized_client", Reason.TOKEN_ACTOR, "The application was not found in the directory."),
+    700025: ("invalid_client", Reason.TOKEN_ACTOR, "The client is public, so no secret or assertion may be presented."),
+    50011: ("invalid_request", Reason.MALFORMED_REQUEST, "The redirect URI is not registered for the application."),
+    70003: ("unsupported_grant_type", Reason.UNSUPPORTED_COMMAND, "The grant type is not offered."),
+    700054: ("unsupported_response_type", Reason.UNSUPPORTED_COMMAND, "Only response_type=code is offered."),
+    70011: ("invalid_scope", Reason.TOKEN_SCOPE, "The scope is not valid."),
+    28000: ("invalid_scope", Reason.TOKEN_SCOPE, "The scopes name more than one resource."),
+    500011: ("invalid_scope", Reason.TOKEN_AUDIENCE, "The resource was not found in the tenant."),
+    50147: ("invalid_request", Reason.MALFORMED_REQUEST, "A code_challenge of method S256 is required."),
+    # Codes and refresh tokens
+    50148: ("invalid_grant", Reason.LOGIN_FAILED, "The code_verifier does not match the code_challenge."),
+    9002313: ("invalid_grant", Reason.LOGIN_FAILED, "The grant is malformed or unknown."),
+    700005: ("invalid_grant", Reason.TOKEN_TENANT, "The code was issued for another tenant."),
+    700009: ("invalid_grant", Reason.TOKEN_ACTOR, "The grant was issued to another client or redirect URI."),
+    70008: ("invalid_grant", Reason.TOKEN_EXPIRED, "The code or refresh token has expired."),
+    54005: ("invalid_grant", Reason.REVOKED, "The code was already redeemed."),
+    50173: ("invalid_grant", Reason.REVOKED, "The grant was revoked; a fresh sign-in is needed."),
+    700030: ("invalid_request", Reason.TOKEN_BINDING, "The key was not certified for this user in this tenant."),
+    # Device code (RFC 8628 §3.5)
+    70016: ("authorization_pending", Reason.INTERACTION_REQUIRED, "The user has not finished signing in."),
+    70017: ("slow_down", Reason.FLOOD, "The client polls too often."),
+    70018: ("invalid_grant", Reason.LOGIN_FAILED, "The code is not known."),
+    70020: ("expired_token", Reason.TOKEN_EXPIRED, "The device code has expired."),
+    70019: ("access_denied", Reason.LOGIN_FAILED, "The user declined the sign-in."),
+    # The sign-in
+    50034: ("invalid_grant", Reason.LOGIN_FAILED, "The user account does not exist."),
+    50057: ("invalid_grant", Reason.LOGIN_FAILED, "The user account is disabled."),
+    50126: ("invalid_grant", Reason.LOGIN_FAILED, "The user name or password is wrong."),
+    50053: ("invalid_grant", Reason.LOGIN_FAILED, "The account is locked: too many wrong passwords. Try again later."),
+    50058: ("login_required", Reason.SIGNED_OUT, "No session was found, and no page may be shown."),
+    50014: ("interaction_required", Reason.INTERACTION_REQUIRED, "The guest has not accepted the invitation yet."),
+    50020: ("access_denied", Reason.TENANT_UNKNOWN, "The external account does not exist in the tenant."),
+    50105: ("access_denied", Reason.APPLICATION_NOT_ASSIGNED, "The user is not assigned to the application."),
+    65004: ("access_denied", Reason.LOGIN_FAILED, "The user declined to consent."),
+    # Pages and servers
+    90013: ("invalid_request", Reason.MALFORMED_REQUEST, "The page is out of date. Start again."),
+    90033: ("temporarily_unavailable", Reason.FLOOD, "Too many sign-ins at once. Try again later."),
+    90090: ("server_error", Reason.INTERNAL_ERROR, "An unexpected error happened."),
+}
+
+
+def refusal(code: int, sentence: str | None = None, *, reason: Reason | None = None) -> Refusal:
+    """Return the refusal of `code`; a more precise sentence or reason may replace the table's."""
+    error, usual_reason, usual_sentence = _TABLE[code]
+    return Refusal(code, error, sentence or usual_sentence, reason or usual_reason)
