@@ -7,6 +7,7 @@ cost. aiofastnet's stream transport can be constructed directly; on other loops 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import struct
 from typing import Any, cast
@@ -60,8 +61,6 @@ def abort_with_reset(transport: asyncio.BaseTransport) -> None:
     """Close so that the peer sees RST: `transport.abort()` alone sends FIN, which would look like a clean end."""
     sock = transport.get_extra_info("socket")
     if sock is not None:
-        try:
+        with contextlib.suppress(OSError):  # already closed: there is nobody left to tell
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-        except OSError:
-            pass  # already closed: there is nobody left to tell
     cast("Any", transport).abort()
