@@ -91,6 +91,7 @@ class Reason(StrEnum):
         "destination_not_in_application", Kind.DENIED, "The token's application does not own this destination.",
     )
     CHANNEL_NOT_OFFERED = "channel_not_offered", Kind.DENIED, "The edge does not offer this channel."
+    PROFILE_INVALID = "profile_invalid", Kind.UNREACHABLE, "The tenant's forwarding profile is unusable."
     REVOKED = "revoked", Kind.DENIED, "Access was revoked."
 
     # Tenants and switching
