@@ -112,6 +112,7 @@ class Reason(StrEnum):
     ORIGIN_UNREACHABLE = "origin_unreachable", Kind.UNREACHABLE, "The destination cannot be reached."
     ORIGIN_TIMEOUT = "origin_timeout", Kind.TIMEOUT, "The destination did not answer in time."
     ORIGIN_RESET = "origin_reset", Kind.RESET, "The destination reset the connection."
+    ORIGIN_PROTOCOL = "origin_protocol", Kind.RESET, "The destination's answer breaks HTTP."
     CLIENT_RESET = "client_reset", Kind.RESET, "The application reset the connection."
     NAME_NOT_RESOLVED = "name_not_resolved", Kind.UNREACHABLE, "The name has no usable address."
     HALF_CLOSE_TIMEOUT = "half_close_timeout", Kind.TIMEOUT, "One side closed and the other stayed silent too long."
