@@ -1,1 +1,4 @@
-"""Placeholder docstring: replaced by the owner of this package."""
+"""The `tunneld` command: one file per group of commands, each thin, none imported before it is asked for.
+
+May import everything. Open `main.py` first: its table lists every command and where it lives.
+"""

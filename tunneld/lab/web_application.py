@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, cast
 from urllib.parse import parse_qsl, urlsplit
 
 import h11
@@ -42,8 +42,7 @@ class WebConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Remember where to answer and who asks."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's do not derive from it
         self._peer = "{}:{}".format(*transport.get_extra_info("peername")[:2])
 
     def data_received(self, data: bytes) -> None:
@@ -97,10 +96,10 @@ class WebConnection(asyncio.Protocol):
         target = urlsplit(self._request.target.decode("latin-1"))
         query = dict(parse_qsl(target.query))
         if target.path.startswith("/bytes/"):
-            self._head(200, length=min(_number(target.path[len("/bytes/"):]), MAX_BODY))
+            self._head(length=min(_number(target.path[len("/bytes/"):]), MAX_BODY))
             self._produce()
         elif target.path == "/drip":
-            self._head(200, length=None)
+            self._head(length=None)
             self._drip(_number(query.get("seconds", "5")))
         elif self._site.delay_s:
             self._later(self._site.delay_s, self._introduce)
@@ -122,7 +121,7 @@ class WebConnection(asyncio.Protocol):
             "body_bytes": self._received,
             "body_sha256": self._digest.hexdigest(),
         }).encode() + b"\n"
-        self._head(200, length=len(body), kind="application/json")
+        self._head(length=len(body), kind="application/json")
         self._send(h11.Data(data=body))
         self._finish()
 
@@ -141,10 +140,10 @@ class WebConnection(asyncio.Protocol):
             if not self._to_send:
                 self._finish()
 
-    def _head(self, status: int, *, length: int | None, kind: str = "application/octet-stream") -> None:
+    def _head(self, *, length: int | None, kind: str = "application/octet-stream") -> None:
         headers = [("content-type", kind), ("x-canary", self._site.canary), ("x-client", self._peer)]
         headers.append(("transfer-encoding", "chunked") if length is None else ("content-length", str(length)))
-        self._send(h11.Response(status_code=status, headers=headers))
+        self._send(h11.Response(status_code=200, reason="OK", headers=headers))
         self._to_send = length if length is not None and kind == "application/octet-stream" else 0
         if length == 0:
             self._finish()

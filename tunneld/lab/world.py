@@ -36,6 +36,11 @@ class Origin:
         """Transport protocol of the destination."""
         return "udp" if self.kind == "udp-echo" else "tcp"
 
+    @property
+    def private(self) -> bool:
+        """Whether a tenant owns it; the rest are sites of the public Internet."""
+        return self.host.endswith(".internal")
+
 
 @dataclass(frozen=True)
 class Segment:

@@ -1,0 +1,136 @@
+"""The lab's child processes: each program as a user would start it, its ready line read, none left behind."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tunneld.model.errors import TunneldError
+
+READY_TIMEOUT_S = 45.0  # a cold start on a loaded two-core machine took 9 s; five times that is a hang
+STOP_TIMEOUT_S = 5.0
+POLL_S = 0.02
+LOG_TAIL = 12  # lines of a failed program's log that go into the message
+
+_PR_SET_PDEATHSIG = 1  # prctl(2)
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+class ProgramError(TunneldError):
+    """A program did not become ready. The message names it, the cause and where its log is."""
+
+
+class Program:
+    """One child process with its log, its standard output in a file and the command that starts it again."""
+
+    def __init__(self, name: str, arguments: Sequence[str], logs: Path) -> None:
+        self.name = name
+        self.arguments = tuple(arguments)
+        self.log = logs / f"{name}.log"
+        self._output = logs / f"{name}.out"
+        command = [sys.executable, "-m", "tunneld", *arguments]
+        # Files instead of pipes: a pipe that nobody reads would block the child some day.
+        with self.log.open("ab") as log, self._output.open("wb") as output:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=log,
+                start_new_session=True,  # Ctrl-C is for the lab, which stops its children in order
+                preexec_fn=partial(_die_with_parent, os.getpid()),
+            )
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    @property
+    def command(self) -> str:
+        """What a user types to start it again."""
+        return " ".join(("tunneld", *self.arguments))
+
+    def exit_status(self) -> int | None:
+        """Return how it ended (negative: the signal), or None while it runs."""
+        return self._process.poll()
+
+    def wait_ready(self, timeout: float = READY_TIMEOUT_S) -> dict[str, Any]:
+        """Return the program's ready line. Raises ProgramError when it ends first or stays silent."""
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            ended = self.exit_status()
+            head, newline, _ = self._output.read_bytes().partition(b"\n")
+            if newline:
+                line = json.loads(head)
+                assert isinstance(line, dict)
+                return line
+            if ended is not None:
+                raise ProgramError(f"{self.name} ended with status {ended}: {self.last_words()} (log: {self.log})")
+            time.sleep(POLL_S)
+        raise ProgramError(f"{self.name} was not ready after {timeout:.0f} s: {self.last_words()} (log: {self.log})")
+
+    def last_words(self) -> str:
+        """Return the end of the log on one line."""
+        lines = self.log.read_text(errors="replace").splitlines()[-LOG_TAIL:]
+        return " | ".join(line.strip() for line in lines if line.strip())[-800:] or "it said nothing"
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal, if it still runs."""
+        if self.exit_status() is None:
+            self._process.send_signal(number)
+
+    def stop(self, timeout: float = STOP_TIMEOUT_S) -> int:
+        """Wait for the end after a SIGTERM, kill at the deadline; return the exit status."""
+        try:
+            return self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()
+
+
+class Programs:
+    """All children of a lab. Leaving the context stops every one, the last started first."""
+
+    def __init__(self, logs: Path) -> None:
+        logs.mkdir(parents=True, exist_ok=True)
+        self.logs = logs
+        self._running: list[Program] = []
+
+    def __enter__(self) -> Programs:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self, name: str, *arguments: str) -> Program:
+        """Start `tunneld ARGUMENTS` and return at once; `wait_ready` tells when it serves."""
+        program = Program(name, arguments, self.logs)
+        self._running.append(program)
+        return program
+
+    def ended(self) -> list[Program]:
+        """Return, once each, the programs that have ended by themselves since the last call."""
+        gone = [program for program in self._running if program.exit_status() is not None]
+        self._running = [program for program in self._running if program not in gone]
+        return gone
+
+    def stop(self) -> None:
+        """Stop all: the daemon first, as it was started last, so that nobody dials a dead edge."""
+        for program in reversed(self._running):
+            program.send(signal.SIGTERM)
+        for program in reversed(self._running):
+            program.stop()
+        self._running = []
+
+
+def _die_with_parent(parent: int) -> None:
+    """Runs in the child before exec: if the lab is killed outright, so are its programs (prctl(2))."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM))
+    if os.getppid() != parent:  # it died before the call
+        os._exit(1)
