@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from tunneld.model.address import format_authority, parse_authority, parse_ip
 from tunneld.model.errors import DocumentError, PeerProtocolError
@@ -61,6 +61,10 @@ def _split(text: str) -> tuple[str, int]:
         raise ValueError(f"not host:port ({error.detail or error.reason}); write it like files.example:443") from None
 
 
+def _listed(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
 Guid = Annotated[str, AfterValidator(_guid)]
 HttpsUrl = Annotated[str, AfterValidator(_https)]
 Listener = Annotated[str, AfterValidator(_listener)]
@@ -79,8 +83,8 @@ class Section(BaseModel):
 class EdgeSection(Section):
     """[edge]"""
 
-    listen: Listener = "127.0.0.1:8443"
-    """Address and port for tunnels. Port 0 takes a free one; the ready line says which."""
+    listen: Annotated[tuple[Listener, ...], BeforeValidator(_listed), Field(min_length=1)] = ("127.0.0.1:8443",)
+    """Address and port for tunnels, or a list of them. Port 0 takes a free one; the ready line says which."""
 
     domain: str = Field(min_length=1, max_length=128, pattern=r"^[a-z0-9.-]+$")
     """Edges are called `<tenant id>.<channel>.<domain>`, in certificates and in the TLS server name."""
