@@ -6,6 +6,7 @@ import itertools
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 from tunneld.journal.timestamps import rfc3339
 from tunneld.model.reasons import Reason
@@ -29,6 +30,13 @@ class CorrelationIds:
 
     def __call__(self) -> str:
         return f"{self._prefix}{next(self._numbers):016x}"
+
+
+class Meter(Protocol):
+    """Whoever counts a live flow's bytes, so that the data plane touches no record while bytes move."""
+
+    def counts(self) -> tuple[int, int]:
+        """Return bytes sent by and received by the application that opened the flow."""
 
 
 @dataclass(slots=True, eq=False)
@@ -62,9 +70,16 @@ class FlowRecord:
     destination_ip: str | None = None
     user: str | None = None
     fingerprint: int = 0
+    meter: Meter | None = None
+
+    def measure(self) -> None:
+        """Take the byte counts over from the live socket, if the flow has one."""
+        if self.meter is not None:
+            self.bytes_sent, self.bytes_received = self.meter.counts()
 
     def to_json(self) -> dict[str, object]:
         """Return the public form: a line of `tunneld flows --json`."""
+        self.measure()
         return {
             "flow_id": self.flow_id,
             "correlation_id": self.correlation_id,
@@ -113,6 +128,8 @@ class FlowTable:
         """Note how a flow ended. Later calls for the same flow change nothing and return False: the first is true."""
         if record.end is not None:
             return False
+        record.measure()
+        record.meter = None
         record.end = end
         record.state = state
         record.reason = reason

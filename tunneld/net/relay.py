@@ -50,13 +50,6 @@ class FlowEnd(Protocol):
         """Go on after `pause_reading`."""
 
 
-class Account(Protocol):
-    """Where an end counts bytes and reports that its flow is over."""
-
-    bytes_sent: int
-    bytes_received: int
-
-
 class NullEnd:
     """A peer for an end whose flow is over: swallows calls that arrive late."""
 
@@ -89,14 +82,20 @@ NOBODY: FlowEnd = NullEnd()
 class SocketEnd(asyncio.BufferedProtocol):
     """A plain TCP socket as an end of a flow.
 
-    `on_end(reason)` is called exactly once, when both directions are over or the flow broke.
+    `on_end(reason)` is called exactly once, when both directions are over or the flow broke. `bytes_read` and
+    `bytes_written` count what came from and went to this socket.
     """
 
-    __slots__ = ("_copies", "_ended", "_on_end", "_paused", "eof_in", "eof_out", "lost_reason", "peer", "transport")
+    __slots__ = (
+        "_copies", "_ended", "_on_end", "_paused",
+        "bytes_read", "bytes_written", "eof_in", "eof_out", "lost_reason", "peer", "transport",
+    )
 
     def __init__(self, peer: FlowEnd, *, lost_reason: Reason, on_end: Any = None) -> None:
         self.peer = peer
         self.transport: Any = None
+        self.bytes_read = 0
+        self.bytes_written = 0
         self.eof_in = False  # our far side sent FIN
         self.eof_out = False  # we sent FIN to our far side
         self.lost_reason = lost_reason
@@ -121,6 +120,7 @@ class SocketEnd(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Pass on what was read."""
+        self.bytes_read += nbytes
         self.peer.commit(nbytes)
 
     def eof_received(self) -> bool:
@@ -155,6 +155,7 @@ class SocketEnd(asyncio.BufferedProtocol):
 
     def write(self, data: memoryview | bytes) -> None:
         """Write to the socket."""
+        self.bytes_written += len(data)
         self.transport.write(data if self._copies else bytes(data))
 
     def write_eof(self) -> None:
@@ -174,12 +175,11 @@ class SocketEnd(asyncio.BufferedProtocol):
         if self._ended:
             return
         self._ended = True
-        peer, self.peer = self.peer, NOBODY
+        self.peer = NOBODY
         if self.transport is not None:
             abort_with_reset(self.transport)
         if self._on_end is not None:
             self._on_end(reason)
-        del peer
 
     def pause_reading(self) -> None:
         """Stop reading; idempotent, and remembered if the transport is not there yet."""

@@ -1,0 +1,134 @@
+"""One flow of the daemon: the application's request, its record, and the two ends once it is open."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tunneld.journal.flows import FlowRecord
+from tunneld.model.reasons import Kind, Reason
+from tunneld.model.verdict import Verdict
+from tunneld.net.relay import SocketEnd
+from tunneld.net.stream_end import StreamEnd
+from tunneld.wire.h2.frames import ErrorCode
+from tunneld.wire.h2.header_block import Field
+from tunneld.wire.proxy_status import decode_proxy_status
+
+if TYPE_CHECKING:
+    from tunneld.client.live import TenantSession
+    from tunneld.client.router import Router
+    from tunneld.inbound.request import FlowRequest
+
+
+class ClientFlow:
+    """A flow from its verdict to its end. Exactly one of `established` and `refuse` happens."""
+
+    __slots__ = ("authority_host", "near", "record", "request", "router", "session", "stream", "verdict")
+
+    def __init__(
+        self, router: Router, session: TenantSession, request: FlowRequest, record: FlowRecord, verdict: Verdict
+    ) -> None:
+        self.router = router
+        self.session = session
+        self.request = request
+        self.record = record
+        self.verdict = verdict
+        self.authority_host = record.destination
+        self.near: SocketEnd | None = None
+        self.stream: FlowStream | None = None
+
+    @property
+    def over(self) -> bool:
+        """Say whether the record is closed."""
+        return self.record.end is not None
+
+    def counts(self) -> tuple[int, int]:
+        """Return what the application sent and received so far (see `journal.flows.Meter`)."""
+        near = self.near
+        return (near.bytes_read, near.bytes_written) if near is not None else (0, 0)
+
+    def tunnel_answered(self, stream: FlowStream) -> None:
+        """The edge opened the flow: tell the application and link the ends."""
+        near = self.request.accept(stream, self.ended)
+        if near is not None and isinstance(near, SocketEnd):
+            self.near = near
+            self.record.meter = self
+
+    def refuse(self, reason: Reason, detail: str = "") -> None:
+        """Tell the application no and close the record."""
+        self.request.refuse(reason, detail)
+        self.router.close(self, "refused", reason)
+
+    def ended(self, reason: Reason) -> None:
+        """Both directions are over, or the flow broke."""
+        self.router.close(self, "closed" if reason.kind is Kind.OK else "terminated", reason)
+
+    def abandoned(self) -> None:
+        """The application left before it had an answer."""
+        stream, self.stream = self.stream, None
+        self.router.close(self, "terminated", Reason.CLIENT_RESET)
+        if stream is not None:
+            stream.reset(Reason.CLIENT_RESET)
+
+    def terminate(self, reason: Reason) -> None:
+        """End the flow from our side: the application sees a reset."""
+        if self.over:
+            return
+        if self.near is not None:
+            self.near.reset(reason)
+        else:
+            self.request.refuse(reason)
+        self.router.close(self, "terminated", reason)
+
+
+class FlowStream(StreamEnd):
+    """The tunnel's end of a client flow: until the edge answers it stands alone."""
+
+    __slots__ = ("answered", "flow")
+
+    flow: ClientFlow
+
+    def on_response(self, status: int, fields: list[Field], ended: bool) -> None:
+        """2xx opens the flow (RFC 9113 §8.5); anything else is a refusal with a reason."""
+        if 200 <= status < 300 and not ended:
+            self.answered = True
+            self.flow.tunnel_answered(self)
+            return
+        reason = refusal_reason(status, fields)
+        flow = self.flow
+        if not ended:
+            self.mux.codec.reset(self.stream, ErrorCode.CANCEL)
+            self.mux.flush_soon()
+        self.cut()
+        flow.stream = None
+        flow.router.refused_by_edge(flow, reason)
+
+    def on_reset(self, reason: Reason) -> None:
+        """Before the answer a reset is a refusal, after it the flow broke."""
+        if self.answered:
+            super().on_reset(reason)
+        elif not self.ended:
+            self.cut()
+            self.flow.stream = None
+            self.flow.router.refused_by_edge(self.flow, reason)
+
+
+def refusal_reason(status: int, fields: list[Field]) -> Reason:
+    """Return the reason that an edge, ours or a foreign proxy, gives for a refusal."""
+    for name, value in fields:
+        if name == b"proxy-status":
+            details = decode_proxy_status(value.decode("latin-1"))[1]
+            if details in Reason:
+                return Reason(details)
+    return _BY_STATUS.get(status, Reason.EDGE_UNREACHABLE if status >= 500 else Reason.TOKEN_ACTOR)
+
+
+_BY_STATUS = {
+    400: Reason.MALFORMED_REQUEST,
+    401: Reason.TOKEN_MISSING,
+    407: Reason.INSUFFICIENT_CLAIMS,
+    403: Reason.APPLICATION_NOT_ASSIGNED,
+    429: Reason.TOO_MANY_FLOWS,
+    503: Reason.ORIGIN_UNREACHABLE,
+    504: Reason.ORIGIN_TIMEOUT,
+}
+
