@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from tunneld.forwarding.destinations import Destination, Form
 from tunneld.forwarding.document import Rule
-from tunneld.forwarding.ports import PortRange
+from tunneld.forwarding.ports import MAX_PORT, PortRange
 from tunneld.model.verdict import Channel, Protocol, Verdict
 
 TCP_BIT, UDP_BIT = 1, 2
@@ -38,6 +38,24 @@ class CompiledRule:
         self.quick_access = quick_access
         self.mask = sum(protocol_bit(protocol) for protocol in set(rule.protocols))
         self.merged, self.ports, self.port_count = ports
+
+    def covers_ports_of(self, other: CompiledRule) -> bool:
+        """Whether every protocol and port of `other` is also this rule's."""
+        if other.mask & ~self.mask:
+            return False
+        mine = self.merged or ((0, MAX_PORT),)
+        return all(
+            any(first <= low and high <= last for first, last in mine) for low, high in other.merged or ((0, MAX_PORT),)
+        )
+
+    def shares_ports_with(self, other: CompiledRule) -> bool:
+        """Whether some protocol and port are both rules'."""
+        if not self.mask & other.mask:
+            return False
+        theirs = other.merged or ((0, MAX_PORT),)
+        return any(
+            first <= high and low <= last for first, last in self.merged or ((0, MAX_PORT),) for low, high in theirs
+        )
 
     def admits(self, bit: int, port: int) -> bool:
         """Whether protocol and port are the rule's."""

@@ -34,6 +34,10 @@ class PortTable:
         starts, winners = self._tables[bit]
         return winners[bisect_right(starts, port) - 1]
 
+    def starts(self) -> list[int]:
+        """Return the ports where the answer for either protocol can change."""
+        return sorted({start for starts, _ in self._tables.values() for start in starts})
+
 
 Cell = tuple[Candidate, ...] | PortTable
 

@@ -7,15 +7,15 @@ port wins there, and the best of the places wins.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from ipaddress import IPv6Address
 
 from tunneld.forwarding.address_index import AddressIndex
 from tunneld.forwarding.candidates import Candidate, CompiledRule, OrderKey, PortsOfRule, order_key
-from tunneld.forwarding.cells import Cell, candidates_in, make_cell, winner_of
+from tunneld.forwarding.cells import Cell, make_cell, winner_of
 from tunneld.forwarding.destinations import Destination, Form
 from tunneld.forwarding.document import ProfileDocument, Rule
 from tunneld.forwarding.ports import PortRange, merge_ports, port_container, port_count
-from tunneld.model.address import IPAddress, parse_ip
 from tunneld.model.reasons import Reason
 from tunneld.model.verdict import Action, Channel, Outcome, Protocol, Verdict
 
@@ -32,15 +32,15 @@ _DIGITS = frozenset("0123456789")
 class CompiledProfile:
     """An immutable profile, shared by all flows that were classified under it. Replacing it is one assignment."""
 
-    __slots__ = ("_exact", "_v4", "_v6", "_wildcards", "document", "rules")
+    __slots__ = ("document", "exact", "rules", "v4", "v6", "wildcards")
 
     def __init__(self, document: ProfileDocument, rules: dict[str, CompiledRule], candidates: list[Candidate]) -> None:
         self.document = document
         self.rules = rules
-        self._exact = _name_cells(candidates, Form.NAME)
-        self._wildcards = _name_cells(candidates, Form.WILDCARD)
-        self._v4 = AddressIndex([each for each in candidates if each.destination.version == 4], 32)
-        self._v6 = AddressIndex([each for each in candidates if each.destination.version == 6], 128)
+        self.exact = _name_cells(candidates, Form.NAME)
+        self.wildcards = _name_cells(candidates, Form.WILDCARD)
+        self.v4 = AddressIndex([each for each in candidates if each.destination.version == 4], 32)
+        self.v6 = AddressIndex([each for each in candidates if each.destination.version == 6], 128)
 
     @property
     def tenant(self) -> str:
@@ -71,18 +71,18 @@ class CompiledProfile:
         verdict = self.classify(host, port, protocol)
         return verdict.application if verdict.outcome is Outcome.TUNNEL else None
 
-    def cells(self, host: str) -> list[Cell]:
+    def cells(self, host: str) -> Sequence[Cell]:
         """Return the cells of every rule whose destinations match `host`, whatever its ports and protocols."""
-        if host[-1] in _DIGITS or ":" in host:
-            address = _address(host)
-            if address is not None:
-                index = self._v4 if address.version == 4 else self._v6
-                return list(index.find(int(address)))
+        if ":" in host:
+            return self.v6.find(int(IPv6Address(host)))
+        if host[-1] in _DIGITS and host.replace(".", "").isdigit():  # no name in normal form is all digits
+            a, b, c, d = host.split(".")
+            return self.v4.find(int(a) << 24 | int(b) << 16 | int(c) << 8 | int(d))
         found = []
-        cell = self._exact.get(host)
+        cell = self.exact.get(host)
         if cell is not None:
             found.append(cell)
-        wildcards = self._wildcards
+        wildcards = self.wildcards
         if wildcards:
             dot = host.find(".")
             while dot >= 0:
@@ -94,14 +94,6 @@ class CompiledProfile:
             if cell is not None:
                 found.append(cell)
         return found
-
-    def candidates(self, host: str) -> list[Candidate]:
-        """Return every candidate whose destination matches `host`, the best first."""
-        return candidates_in(self.cells(host))
-
-
-def _address(host: str) -> IPAddress | None:
-    return parse_ip(host)
 
 
 def compile_profile(document: ProfileDocument) -> CompiledProfile:
