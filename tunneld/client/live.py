@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from tunneld.client.ports import Tunnel
-from tunneld.forwarding.classify import Classifier
+from tunneld.forwarding.classifier import Classifier
 from tunneld.forwarding.compile import CompiledProfile
 from tunneld.journal.flows import FlowTable
-from tunneld.model.verdict import Channel
+from tunneld.model.verdict import Channel, SwitchPolicy
 
 NO_CHANNELS: Mapping[Channel, Tunnel] = MappingProxyType({})
 
@@ -34,8 +34,8 @@ class TenantSession:
     organization: str | None = None
     """The tenant's display name."""
     home: bool = True
-    profile_at: float | None = None
-    """When the profile was last confirmed by the tenant, in seconds since 1970."""
+    policies: Mapping[str, SwitchPolicy] = MappingProxyType({})
+    """`on_switch` by rule, of those rules that say anything but `terminate`."""
 
 
 def nobody(epoch: int) -> TenantSession:

@@ -6,7 +6,7 @@ can be undone without the old tenant noticing, which a test proves by failing at
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
@@ -110,7 +110,7 @@ def _ordered(channels: Iterable[Channel]) -> list[Channel]:
     return sorted(channels, key=order.index)
 
 
-def on_switch_of(rule_id: str | None, policies: dict[str, SwitchPolicy]) -> SwitchPolicy:
+def on_switch_of(rule_id: str | None, policies: Mapping[str, SwitchPolicy]) -> SwitchPolicy:
     """Return what a flow's rule wants at a switch; a flow whose rule is gone is terminated."""
     return policies.get(rule_id, TERMINATE) if rule_id is not None else TERMINATE
 
