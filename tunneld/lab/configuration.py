@@ -32,7 +32,7 @@ class Configuration:
     secrets: Secrets
 
     def address(self, name: str) -> str:
-        """Where a listener is: `idp`, `proxy`, `edge/<tenant>/<channel>`, `origin/<tenant>/<name>`."""
+        """Where a listener is: `idp`, `proxy`, `edge/<tenant>`, `origin/<tenant>/<name>`."""
         return f"127.0.0.1:{self.ports[name]}"
 
     def file(self, name: str) -> Path:
@@ -54,8 +54,8 @@ def write(paths: StatePaths) -> Configuration:
     renew_directory(paths.certificates, list(_certificate_names()))
     for tenant in world.TENANTS:
         if tenant.channels:
-            addresses = {channel: configuration.address(f"edge/{tenant.name}/{channel}") for channel in tenant.channels}
-            _write_json(paths.lab / f"profile-{tenant.name}.json", profile_document(tenant, addresses))
+            edge = configuration.address(f"edge/{tenant.name}")
+            _write_json(paths.lab / f"profile-{tenant.name}.json", profile_document(tenant, edge))
             _write(paths.lab / f"edge-{tenant.name}.toml", toml_text(_edge_settings(configuration, tenant)))
     _write_json(paths.lab / "directory.json", _directory(configuration))
     _write_json(paths.lab / "applications.json", _applications(configuration))
@@ -67,7 +67,8 @@ def write(paths: StatePaths) -> Configuration:
 def _port_names() -> Iterable[str]:
     yield from ("idp", "proxy", f"origin/{world.PUBLIC}/{world.PUBLIC_ORIGIN.name}")
     for tenant in world.TENANTS:
-        yield from (f"edge/{tenant.name}/{channel}" for channel in tenant.channels)
+        if tenant.channels:
+            yield f"edge/{tenant.name}"
         yield from (f"origin/{tenant.name}/{origin.name}" for origin in tenant.origins)
 
 
@@ -161,7 +162,7 @@ def _edge_settings(configuration: Configuration, tenant: world.Tenant) -> dict[s
     place = paths.certificates / tenant.name
     return {
         "edge": {
-            "listen": [configuration.address(f"edge/{tenant.name}/{channel}") for channel in tenant.channels],
+            "listen": configuration.address(f"edge/{tenant.name}"),
             "domain": world.EDGE_DOMAIN,
             "records": str(paths.lab / f"edge-{tenant.name}.flows.jsonl"),
         },
@@ -184,7 +185,7 @@ def _edge_settings(configuration: Configuration, tenant: world.Tenant) -> dict[s
 def _connections(configuration: Configuration, tenant: world.Tenant) -> Iterable[tuple[str, str]]:
     for origin in tenant.origins:
         listener = configuration.address(f"origin/{tenant.name}/{origin.name}")
-        yield f"{origin.host}:{origin.port}", listener
+        yield f"{origin.host}:{origin.port}" + ("/udp" if origin.protocol == "udp" else ""), listener
         if origin.address is not None:
             yield f"{origin.address}:{origin.port}", listener
 

@@ -37,6 +37,13 @@ class Control:
         assert isinstance(answer, dict)
         return answer
 
+    def records(self, path: str) -> list[dict[str, Any]]:
+        """Return the lines of a finished answer, the newest flow first."""
+        response = self._send("GET", path)
+        if response.is_error:
+            self._json(response)
+        return [json.loads(line) for line in reversed(response.text.splitlines()) if line.strip()]
+
     def lines(self, path: str, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """Yield the lines of a long answer as they come."""
         try:

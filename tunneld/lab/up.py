@@ -67,7 +67,7 @@ def running(state: Path, say: Say) -> Iterator[Lab]:
 
 def up(state: Path, *, say: Say, announce: Callable[[str], None]) -> None:
     """Run the lab in the foreground until SIGINT or SIGTERM; `announce` gets the one JSON line."""
-    with _signals_as_interrupt(), contextlib.suppress(KeyboardInterrupt), running(state, say) as lab:
+    with signals_as_interrupt(), contextlib.suppress(KeyboardInterrupt), running(state, say) as lab:
         announce(json.dumps(lab.ready))
         for line in hints(lab):
             say(line)
@@ -93,7 +93,7 @@ def ready_line(lab: Lab) -> dict[str, Any]:
         "edges": {
             tenant.name: {
                 channel: {
-                    "address": configuration.address(f"edge/{tenant.name}/{channel}"),
+                    "address": configuration.address(f"edge/{tenant.name}"),
                     "sni": tenant.edge_name(channel),
                 }
                 for channel in tenant.channels
@@ -215,7 +215,7 @@ def _public_origins() -> list[world.Origin]:
 
 
 @contextmanager
-def _signals_as_interrupt() -> Iterator[None]:
+def signals_as_interrupt() -> Iterator[None]:
     """Let SIGTERM end the lab as Ctrl-C does; once stopping, a second signal does not cut the stopping short."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
