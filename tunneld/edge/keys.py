@@ -58,7 +58,7 @@ class KeyCache:
                     found = await self._look_for(key_id)
         if found is not None:
             return found
-        if self._fetched_at is None:
+        if self._fetched_at is None or self.last_failure is not None:
             raise TokenError(Reason.IDP_UNREACHABLE, self.last_failure or "no keys yet")
         raise TokenError(Reason.TOKEN_KEY_UNKNOWN)
 
@@ -80,6 +80,10 @@ class KeyCache:
             self.generation += 1
         self._keys = keys
         return True
+
+    def fetch_with(self, fetch: Fetch) -> None:
+        """Use another fetch from the next look on."""
+        self._fetch = fetch
 
     async def keep_fresh(self) -> None:
         """Look at once and then every `refresh_s`, sooner after a failure, for ever. The caller owns this task."""
