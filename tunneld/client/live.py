@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
 from tunneld.client.ports import Tunnel
 from tunneld.forwarding.classifier import Classifier
@@ -16,7 +17,10 @@ from tunneld.forwarding.compile import CompiledProfile
 from tunneld.journal.flows import FlowTable
 from tunneld.model.verdict import Channel, SwitchPolicy
 
-NO_CHANNELS: Mapping[Channel, Tunnel] = MappingProxyType({})
+
+def _nothing() -> Mapping[Any, Any]:
+    return MappingProxyType({})
+
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,12 +33,12 @@ class TenantSession:
     epoch: int
     classifier: Classifier
     profile: CompiledProfile | None = None
-    channels: Mapping[Channel, Tunnel] = NO_CHANNELS
+    channels: Mapping[Channel, Tunnel] = field(default_factory=_nothing)
     """The tunnels that the profile names and this user may have: the *expected* channels."""
     organization: str | None = None
     """The tenant's display name."""
     home: bool = True
-    policies: Mapping[str, SwitchPolicy] = MappingProxyType({})
+    policies: Mapping[str, SwitchPolicy] = field(default_factory=_nothing)
     """`on_switch` by rule, of those rules that say anything but `terminate`."""
 
 
