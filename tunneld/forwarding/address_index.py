@@ -42,9 +42,9 @@ class AddressIndex:
         """Return the cells whose candidates cover `address`."""
         return self._cells[bisect_right(self.starts, address) - 1]
 
-    def segments(self) -> Sequence[tuple[int, Cells]]:
-        """Return where each segment begins and the cells that hold in it."""
-        return list(zip(self.starts, self._cells, strict=True))
+    def starts_within(self, first: int, last: int) -> Sequence[int]:
+        """Return where the segments begin that hold `first` to `last`: `first` itself, then each bound after it."""
+        return [first, *self.starts[bisect_right(self.starts, first) : bisect_right(self.starts, last)]]
 
 
 def _cells_of_segments(candidates: Sequence[Candidate], starts: Sequence[int]) -> list[Cells]:

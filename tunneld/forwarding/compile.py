@@ -32,11 +32,12 @@ _DIGITS = frozenset("0123456789")
 class CompiledProfile:
     """An immutable profile, shared by all flows that were classified under it. Replacing it is one assignment."""
 
-    __slots__ = ("document", "exact", "rules", "v4", "v6", "wildcards")
+    __slots__ = ("candidates", "document", "exact", "rules", "v4", "v6", "wildcards")
 
     def __init__(self, document: ProfileDocument, rules: dict[str, CompiledRule], candidates: list[Candidate]) -> None:
         self.document = document
         self.rules = rules
+        self.candidates = tuple(candidates)  # in order of rank
         self.exact = _name_cells(candidates, Form.NAME)
         self.wildcards = _name_cells(candidates, Form.WILDCARD)
         self.v4 = AddressIndex([each for each in candidates if each.destination.version == 4], 32)

@@ -7,7 +7,7 @@ each combination once instead of at each destination.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from ipaddress import IPv4Address, IPv6Address, summarize_address_range
+from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
 
 from tunneld.forwarding.cells import Cell, PortTable, port_bounds
@@ -41,16 +41,13 @@ class Region(NamedTuple):
             return self.text
         if self.form is Form.WILDCARD:
             return f"*.{self.text}" if self.text else "*"
-        first, last = (
-            (IPv4Address(self.start), IPv4Address(self.end))
-            if self.version == 4
-            else (IPv6Address(self.start), IPv6Address(self.end))
-        )
-        if self.start == self.end:
-            return str(first)
-        blocks = summarize_address_range(first, last)
-        block = next(blocks)
-        return str(block) if int(block.broadcast_address) == self.end else f"{first}-{last}"
+        address, bits = (IPv4Address, 32) if self.version == 4 else (IPv6Address, 128)
+        size = self.end - self.start + 1
+        if size == 1:
+            return str(address(self.start))
+        if size & (size - 1) == 0 and self.start % size == 0:
+            return f"{address(self.start)}/{bits - size.bit_length() + 1}"
+        return f"{address(self.start)}-{address(self.end)}"
 
 
 def regions(*profiles: CompiledProfile) -> Iterator[Region]:
