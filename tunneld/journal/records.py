@@ -31,22 +31,29 @@ class RecordWriter:
         self._write = write
         self._waiting: list[tuple[FlowRecord, bool]] = []
         self._one_at_a_time = threading.Lock()
+        self._in_hand: tuple[bytes, int] = b"", 0
+        self._overflowed = 0
+        self._failed = 0
         self.written = 0
-        self.dropped = 0
+
+    @property
+    def dropped(self) -> int:
+        """Lines that were lost: too many waited, or the write failed."""
+        return self._overflowed + self._failed
 
     def opened(self, record: FlowRecord) -> None:
         """Note that a flow began. Its line tells what was known then, whatever becomes of it until it is written."""
         if len(self._waiting) < MAX_WAITING:
             self._waiting.append((record, False))
         else:
-            self.dropped += 1
+            self._overflowed += 1
 
     def ended(self, record: FlowRecord) -> None:
         """Note that a flow ended, or was refused before it began."""
         if len(self._waiting) < MAX_WAITING:
             self._waiting.append((record, True))
         else:
-            self.dropped += 1
+            self._overflowed += 1
 
     async def run(self, *, interval: float = FLUSH_S) -> None:
         """Write what waits, for ever; once more when cancelled. The caller's task group owns this task."""
@@ -55,25 +62,32 @@ class RecordWriter:
                 await asyncio.sleep(interval)
                 await self.flush()
         finally:
-            self._store(*self._take(len(self._waiting)))
+            self._store()
+            self._take(len(self._waiting))
+            self._store()
 
     async def flush(self) -> None:
         """Write everything that waits now."""
         while self._waiting:
-            data, lines = self._take(_SLICE)
-            # A write in a worker thread ends even if its task is cancelled meanwhile; the lock keeps the order.
-            await asyncio.to_thread(self._store, data, lines)
+            self._take(_SLICE)
+            # Cancellation may come before the worker thread begins or while it writes: what is in hand is stored
+            # by whoever is first, once.
+            await asyncio.to_thread(self._store)
 
-    def _take(self, most: int) -> tuple[bytes, int]:
+    def _take(self, most: int) -> None:
         taken, self._waiting = self._waiting[:most], self._waiting[most:]
-        return "".join([line(record, ended=ended) for record, ended in taken]).encode("ascii"), len(taken)
+        text = "".join([line(record, ended=ended) for record, ended in taken])
+        self._in_hand = text.encode("ascii"), len(taken)
 
-    def _store(self, data: bytes, lines: int) -> None:
+    def _store(self) -> None:
         with self._one_at_a_time:
+            (data, lines), self._in_hand = self._in_hand, (b"", 0)
+            if not lines:
+                return
             try:
                 self._write(data)
             except OSError:
-                self.dropped += lines
+                self._failed += lines
             else:
                 self.written += lines
 
