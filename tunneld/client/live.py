@@ -22,7 +22,6 @@ def _nothing() -> Mapping[Any, Any]:
     return MappingProxyType({})
 
 
-
 @dataclass(frozen=True, slots=True, eq=False)
 class TenantSession:
     """The active tenant as the data plane sees it. Never changed: a switch or a new profile makes another one."""
