@@ -4,25 +4,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tunneld.journal.flows import FlowRecord
-from tunneld.model.reasons import Kind, Reason
+from tunneld.journal.flows import CLOSED, REFUSED, TERMINATED, FlowRecord
+from tunneld.model.reasons import Kind, Reason, reason_named
 from tunneld.model.verdict import Verdict
-from tunneld.net.relay import SocketEnd
+from tunneld.net.dial import Dial
+from tunneld.net.mux import Mux
+from tunneld.net.relay import NOBODY, FlowEnd, SocketEnd
 from tunneld.net.stream_end import StreamEnd
 from tunneld.wire.h2.frames import ErrorCode
 from tunneld.wire.h2.header_block import Field
+from tunneld.wire.h2.stream import Stream
 from tunneld.wire.proxy_status import decode_proxy_status
 
 if TYPE_CHECKING:
     from tunneld.client.live import TenantSession
     from tunneld.client.router import Router
-    from tunneld.inbound.request import FlowRequest
+    from tunneld.inbound.request import FlowRequest, LinkableEnd
 
 
 class ClientFlow:
     """A flow from its verdict to its end. Exactly one of `established` and `refuse` happens."""
 
-    __slots__ = ("authority_host", "near", "record", "request", "router", "session", "stream", "verdict")
+    __slots__ = (
+        "authority_host", "dial", "near", "record", "request", "retried", "router", "session", "stream", "verdict",
+    )
 
     def __init__(
         self, router: Router, session: TenantSession, request: FlowRequest, record: FlowRecord, verdict: Verdict
@@ -33,8 +38,10 @@ class ClientFlow:
         self.record = record
         self.verdict = verdict
         self.authority_host = record.destination
-        self.near: SocketEnd | None = None
+        self.near: FlowEnd | None = None
         self.stream: FlowStream | None = None
+        self.dial: Dial | None = None
+        self.retried = False
 
     @property
     def over(self) -> bool:
@@ -44,54 +51,71 @@ class ClientFlow:
     def counts(self) -> tuple[int, int]:
         """Return what the application sent and received so far (see `journal.flows.Meter`)."""
         near = self.near
-        return (near.bytes_read, near.bytes_written) if near is not None else (0, 0)
+        return getattr(near, "bytes_read", 0), getattr(near, "bytes_written", 0)
 
-    def tunnel_answered(self, stream: FlowStream) -> None:
-        """The edge opened the flow: tell the application and link the ends."""
-        near = self.request.accept(stream, self.ended)
-        if near is not None and isinstance(near, SocketEnd):
+    def opened(self, far: LinkableEnd, bound: tuple[str, int] | None = None) -> None:
+        """The far side is there: tell the application and link the ends."""
+        near = self.request.accept(far, self.ended, bound)
+        if near is not None and not self.over:
             self.near = near
             self.record.meter = self
 
     def refuse(self, reason: Reason, detail: str = "") -> None:
         """Tell the application no and close the record."""
         self.request.refuse(reason, detail)
-        self.router.close(self, "refused", reason)
+        self.router.close(self, REFUSED, reason)
 
     def ended(self, reason: Reason) -> None:
         """Both directions are over, or the flow broke."""
-        self.router.close(self, "closed" if reason.kind is Kind.OK else "terminated", reason)
+        self.router.close(self, CLOSED if reason.kind is Kind.OK else TERMINATED, reason)
 
     def abandoned(self) -> None:
         """The application left before it had an answer."""
         stream, self.stream = self.stream, None
-        self.router.close(self, "terminated", Reason.CLIENT_RESET)
+        self.router.close(self, TERMINATED, Reason.CLIENT_RESET)
         if stream is not None:
             stream.reset(Reason.CLIENT_RESET)
+        if self.dial is not None:
+            self.dial.cancel()
 
     def terminate(self, reason: Reason) -> None:
         """End the flow from our side: the application sees a reset."""
         if self.over:
             return
-        if self.near is not None:
-            self.near.reset(reason)
-        else:
+        self.router.close(self, TERMINATED, reason)
+        if self.near is None:
             self.request.refuse(reason)
-        self.router.close(self, "terminated", reason)
+        else:
+            self.near.reset(reason)
+        if self.stream is not None:
+            self.stream.reset(reason)
+
+    def cut(self) -> None:
+        """Part the two ends at once and in silence; `terminate` follows. Nothing moves in between."""
+        if self.stream is not None:
+            self.stream.cut()
+            self.stream = None
+        if isinstance(self.near, SocketEnd):
+            self.near.peer = NOBODY
 
 
 class FlowStream(StreamEnd):
     """The tunnel's end of a client flow: until the edge answers it stands alone."""
 
-    __slots__ = ("answered", "flow")
+    __slots__ = ("_siblings", "answered", "flow")
 
-    flow: ClientFlow
+    def __init__(self, mux: Mux, stream: Stream, flow: ClientFlow, siblings: set[FlowStream]) -> None:
+        super().__init__(mux, stream)
+        self.flow = flow
+        self.answered = False
+        self._siblings = siblings
+        siblings.add(self)
 
     def on_response(self, status: int, fields: list[Field], ended: bool) -> None:
         """2xx opens the flow (RFC 9113 §8.5); anything else is a refusal with a reason."""
         if 200 <= status < 300 and not ended:
             self.answered = True
-            self.flow.tunnel_answered(self)
+            self.flow.opened(self)
             return
         reason = refusal_reason(status, fields)
         flow = self.flow
@@ -111,14 +135,18 @@ class FlowStream(StreamEnd):
             self.flow.stream = None
             self.flow.router.refused_by_edge(self.flow, reason)
 
+    def _end(self) -> None:
+        super()._end()
+        self._siblings.discard(self)
+
 
 def refusal_reason(status: int, fields: list[Field]) -> Reason:
     """Return the reason that an edge, ours or a foreign proxy, gives for a refusal."""
     for name, value in fields:
         if name == b"proxy-status":
-            details = decode_proxy_status(value.decode("latin-1"))[1]
-            if details in Reason:
-                return Reason(details)
+            named = reason_named(decode_proxy_status(value.decode("latin-1"))[1])
+            if named is not None:
+                return named
     return _BY_STATUS.get(status, Reason.EDGE_UNREACHABLE if status >= 500 else Reason.TOKEN_ACTOR)
 
 

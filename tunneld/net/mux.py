@@ -84,6 +84,7 @@ class Mux(asyncio.BufferedProtocol):
         self.waiting: dict[StreamEnd, None] = {}  # streams that wait for the connection's window or transport
         self.ping_sent_at: float | None = None
         self.round_trip_s: float | None = None
+        self.pong_waiters: list[asyncio.Future[None]] = []
         self._bulk: StreamEnd | None = None
         self._bulk_at = 0.0
         self._flush_scheduled = False
@@ -221,6 +222,12 @@ class Mux(asyncio.BufferedProtocol):
         if self.transport is not None:
             self.transport.close()
 
+    def _pong(self) -> None:
+        waiters, self.pong_waiters = self.pong_waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
     def _dispatch(self, event: events.Event) -> None:
         match event:
             case events.ResponseReceived():
@@ -240,6 +247,7 @@ class Mux(asyncio.BufferedProtocol):
                 if self.ping_sent_at is not None:
                     self.round_trip_s = self.loop.time() - self.ping_sent_at
                     self.ping_sent_at = None
+                    self._pong()
             case events.SettingsReceived():
                 self.owner.on_settings()
             case events.GoAwayReceived():

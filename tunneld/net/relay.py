@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from tunneld.model.reasons import Reason
@@ -91,7 +92,7 @@ class SocketEnd(asyncio.BufferedProtocol):
         "bytes_read", "bytes_written", "eof_in", "eof_out", "lost_reason", "peer", "transport",
     )
 
-    def __init__(self, peer: FlowEnd, *, lost_reason: Reason, on_end: Any = None) -> None:
+    def __init__(self, peer: FlowEnd, *, lost_reason: Reason, on_end: Callable[[Reason], None] | None = None) -> None:
         self.peer = peer
         self.transport: Any = None
         self.bytes_read = 0
@@ -209,3 +210,18 @@ class SocketEnd(asyncio.BufferedProtocol):
         peer.reset(reason)
         if self._on_end is not None:
             self._on_end(reason)
+
+
+class OriginEnd(SocketEnd):
+    """The end towards a destination we dialled; `on_ready(end)` is called when its transport is there."""
+
+    __slots__ = ("_on_ready",)
+
+    def __init__(self, on_ready: Callable[[OriginEnd], None], *, lost_reason: Reason = Reason.ORIGIN_RESET) -> None:
+        super().__init__(NOBODY, lost_reason=lost_reason)
+        self._on_ready = on_ready
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the transport over and say so."""
+        super().connection_made(transport)
+        self._on_ready(self)
