@@ -97,6 +97,7 @@ class Reason(StrEnum):
     # Tenants and switching
     GUEST_ACCESS_DISABLED = "guest_access_disabled", Kind.DENIED, "External user access is switched off on this machine."
     TENANT_UNKNOWN = "tenant_unknown", Kind.DENIED, "No such tenant is offered to this user."
+    FLOW_UNKNOWN = "flow_unknown", Kind.DENIED, "No such flow is live or among the last closed ones."
     SWITCH_IN_PROGRESS = "switch_in_progress", Kind.LIMIT, "Another switch is in progress."
     PROBE_FAILED = "probe_failed", Kind.UNREACHABLE, "The probe through the new tunnel failed."
     PREPARE_TIMEOUT = "prepare_timeout", Kind.TIMEOUT, "Preparing the target tenant took too long."
@@ -135,3 +136,11 @@ class Reason(StrEnum):
     COMPLETED = "completed", Kind.OK, "Both sides closed in order."
     SHUTDOWN = "shutdown", Kind.LIMIT, "The program is stopping."
     INTERNAL_ERROR = "internal_error", Kind.INTERNAL, "A defect of ours; the log has the trace."
+
+
+_BY_NAME: dict[str, Reason] = {reason.value: reason for reason in Reason}
+
+
+def reason_named(name: str | None) -> Reason | None:
+    """Return the reason whose stable name is `name`, or None: peers may be newer or foreign."""
+    return _BY_NAME.get(name) if name is not None else None
