@@ -6,6 +6,7 @@ import ssl
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
+from tunneld.inbound.request import Opener
 from tunneld.journal.flows import FlowRecord
 from tunneld.model.errors import TunneldError
 from tunneld.model.reasons import Reason
@@ -96,3 +97,16 @@ class TunnelFactory(Protocol):
         credentials: Credentials,
         epoch: int,
     ) -> Tunnel: ...
+
+
+class DataPlane(Protocol):
+    """What moves bytes: it opens flows for the inbounds and makes tunnels for the control plane."""
+
+    @property
+    def opener(self) -> Opener: ...
+
+    @property
+    def make_tunnel(self) -> TunnelFactory: ...
+
+    def cut(self, chosen: Callable[[FlowRecord], bool], reason: Reason) -> None:
+        """End the live flows that `chosen` picks; their applications see a reset."""

@@ -162,6 +162,13 @@ class Profiles:
         last = self._last.get(tenant_id)
         return None if last is None or last.confirmed_at is None else self._now() - last.confirmed_at
 
+    def forget(self) -> None:
+        """Drop every profile: they were made for an account that has signed out."""
+        self._last.clear()
+        if self._directory.is_dir():
+            for file in self._directory.glob("*.json"):
+                file.unlink(missing_ok=True)
+
     async def last_known(self, tenant: Tenant, *, all_channels: bool) -> Profile | None:
         """Return the profile of the last run, for a start while the tenant cannot be asked.
 
