@@ -31,7 +31,7 @@ MAX_RULES = 100_000
 MAX_DESTINATIONS = 400_000  # over all rules; 100,000 rules of realistic profiles hold about 200,000
 MAX_RULE_DESTINATIONS = 500  # Global Secure Access allows 500 segments in an application
 MAX_RULE_PORTS = 64
-MAX_ENTRIES = 10_000  # applications, users, groups, suffixes: a directory's page sizes are far below
+MAX_ENTRIES = 10_000  # users, groups, suffixes: a directory's page sizes are far below
 
 _STRICT = ConfigDict(extra="forbid", frozen=True)
 
@@ -110,7 +110,7 @@ class ProfileDocument(BaseModel):
     version: Annotated[Count, Field(ge=0)]
     assignments: Assignments = Field(default_factory=lambda: Assignments())
     channels: dict[Channel, ChannelSettings] = {}
-    applications: tuple[Application, ...] = Field(default=(), max_length=MAX_ENTRIES)
+    applications: tuple[Application, ...] = Field(default=(), max_length=MAX_RULES)
     rules: tuple[Rule, ...] = Field(default=(), max_length=MAX_RULES)
     private_dns: PrivateDns = Field(default_factory=lambda: PrivateDns())
 

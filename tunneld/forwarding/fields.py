@@ -17,7 +17,7 @@ MAX_DRAIN_S = 86_400
 
 _DRAIN = re.compile(r"drain:([0-9]{1,5})")
 
-Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$")]
+Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 TenantName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]{0,127}$", to_lower=True)]
 Label = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 

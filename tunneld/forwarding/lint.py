@@ -39,11 +39,15 @@ class Finding(NamedTuple):
         return self._asdict()
 
 
+# Colliding candidates, the winner first, by their rules and by whether one is cut out of the other.
+_Pairs = dict[tuple[str, str, bool], tuple[Candidate, Candidate]]
+
+
 class _Survey(NamedTuple):
     """What one pass over all regions has seen."""
 
     winners: set[int]  # ranks of the candidates that win somewhere
-    pairs: dict[tuple[str, str], tuple[Candidate, Candidate]]  # colliding rules, the winner first
+    pairs: _Pairs
     complete: bool
 
 
@@ -64,7 +68,7 @@ def lint(document: ProfileDocument) -> list[Finding]:
 
 def _survey(profile: CompiledProfile) -> _Survey:
     winners: set[int] = set()
-    pairs: dict[tuple[str, str], tuple[Candidate, Candidate]] = {}
+    pairs: _Pairs = {}
     decisions = 0
     for region in regions(profile):
         cells = region.cells(profile)
@@ -86,14 +90,15 @@ def _survey(profile: CompiledProfile) -> _Survey:
     return _Survey(winners, pairs, complete=True)
 
 
-def _collect_pairs(candidates: Sequence[Candidate], pairs: dict[tuple[str, str], tuple[Candidate, Candidate]]) -> None:
+def _collect_pairs(candidates: Sequence[Candidate], pairs: _Pairs) -> None:
     """Add, for each candidate, the best one before it that takes some of its flows another way."""
     for position, loser in enumerate(candidates):
         for winner in candidates[:position]:
             left, right = winner.compiled, loser.compiled
             if left is not right and left.shares_ports_with(right):
                 if _differ(left, right):
-                    pairs.setdefault((left.rule.id, right.rule.id), (winner, loser))
+                    key = (left.rule.id, right.rule.id, _carves(winner, loser))
+                    pairs.setdefault(key, (winner, loser))
                 break
 
 
@@ -189,33 +194,32 @@ def _covers(winner: CompiledRule, candidate: Candidate) -> bool:
 
 
 def _collisions(survey: _Survey, paths: dict[str, str]) -> Iterator[Finding]:
+    migrations: dict[str, list[Candidate]] = {}
     for winner, loser in survey.pairs.values():
         left, right = winner.compiled, loser.compiled
-        path = paths[right.rule.id]
+        rule, path = right.rule.id, paths[right.rule.id]
         if left.verdict.outcome is Outcome.DIRECT and right.verdict.outcome is Outcome.TUNNEL:
             if right.rule.channel is Channel.PRIVATE:
-                message = (
-                    f"{left.rule.id} sends part of {loser.destination} direct ({winner.destination}), around the tunnel"
-                )
-                yield Finding("leak-prone", "warning", right.rule.id, path, message)
+                message = f"{left.rule.id} sends {winner.destination} direct, around the tunnel of {loser.destination}"
+                yield Finding("leak-prone", "warning", rule, path, message)
+        elif left.rule.channel is not right.rule.channel or _carves(winner, loser):
             continue
-        if left.rule.channel is not right.rule.channel or loser.rank not in survey.winners or _carves(winner, loser):
-            continue
-        migration = left.quick_access != right.quick_access
-        message = (
-            f"{loser.destination} meets {winner.destination} of {left.rule.id}, decided on {because(winner, loser)}"
-        )
-        yield Finding("overlapping", "info" if migration else "warning", right.rule.id, path, message)
+        elif left.quick_access != right.quick_access:
+            migrations.setdefault(rule, []).append(winner)
+        elif loser.rank in survey.winners:  # what never wins is reported as such
+            message = f"{loser.destination} meets {winner.destination} of {left.rule.id}, and {because(winner, loser)}"
+            yield Finding("overlapping", "warning", rule, path, message)
+    for rule, winners in migrations.items():
+        names = ", ".join(sorted({each.compiled.rule.id for each in winners})[:3])
+        message = f"Enterprise applications take parts of this Quick Access rule ({len(winners):,}, such as {names})"
+        yield Finding("overlapping", "info", rule, paths[rule], message)
 
 
 def _carves(winner: Candidate, loser: Candidate) -> bool:
-    """Whether the winner is an exception cut out of the loser on purpose: narrower in all, and in something truly."""
-    left, right = winner.compiled, loser.compiled
-    if left.quick_access != right.quick_access:
-        return False
-    narrower = loser.destination.contains(winner.destination) and right.covers_ports_of(left)
-    same = winner.destination.contains(loser.destination) and left.covers_ports_of(right)
-    return narrower and not same
+    """Whether the winner is an exception cut out of a wider destination, which is what specific rules are for."""
+    same_kind = winner.compiled.quick_access == loser.compiled.quick_access
+    inside = loser.destination.contains(winner.destination)
+    return same_kind and inside and not winner.destination.contains(loser.destination)
 
 
 def _about_rule(compiled: CompiledRule, profile: CompiledProfile, path: str) -> Iterator[Finding]:
