@@ -42,6 +42,11 @@ class Deadlines:
         if self._limit is not None and len(entries) > self._limit:
             self._expire_oldest()
 
+    def add_once(self, entry: Expiring) -> None:
+        """Start the clock for `entry` unless it runs already."""
+        if entry not in self._entries:
+            self.add(entry)
+
     def discard(self, entry: Expiring) -> None:
         """Stop the clock for `entry`, if it runs."""
         self._entries.pop(entry, None)

@@ -8,10 +8,10 @@ policy is about to refuse.
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from typing import Any
 
 from tunneld.inbound.forward import HttpForwarder
+from tunneld.inbound.linger import linger
 from tunneld.inbound.reception import CODEC_BY_FIRST_BYTE, Reception
 from tunneld.inbound.request import FlowRequest, LinkableEnd, OnEnd
 from tunneld.model.reasons import Reason
@@ -25,7 +25,7 @@ _READ = memoryview(bytearray(16 * 1024))
 # Early data beyond this stays in the kernel. A TLS ClientHello with post-quantum key shares is about 2 KiB.
 MAX_EARLY = 64 * 1024
 
-_HANDSHAKE, _WAITING, _LINGERING, _GONE = range(4)
+_HANDSHAKE, _WAITING, _GONE = range(3)
 
 
 class InboundConnection(asyncio.BufferedProtocol):
@@ -58,16 +58,7 @@ class InboundConnection(asyncio.BufferedProtocol):
         """Feed the codec, or hold what came too early."""
         stage = self._stage
         if stage == _HANDSHAKE:
-            data = bytes(_READ[:nbytes])
-            codec = self._codec
-            if codec is None:
-                make = CODEC_BY_FIRST_BYTE[data[0]]
-                if make is None:
-                    self._fail_unknown(data[0])
-                    return
-                codec = self._codec = make(self._reception.credentials)
-            codec.receive_data(data)
-            self._advance(codec)
+            self.receive_data(bytes(_READ[:nbytes]))
         elif stage == _WAITING:
             self._early += _READ[:nbytes]
             if len(self._early) > MAX_EARLY:
@@ -89,8 +80,6 @@ class InboundConnection(asyncio.BufferedProtocol):
         stage, self._stage = self._stage, _GONE
         if stage == _HANDSHAKE:
             self._reception.handshakes.discard(self)
-        elif stage == _LINGERING:
-            self._reception.lingering.discard(self)
         elif stage == _WAITING:
             request, self._request = self._request, None
             self._early = b""
@@ -101,9 +90,8 @@ class InboundConnection(asyncio.BufferedProtocol):
 
     def expire(self) -> None:
         """Close: the client was too slow, or somebody newer needed its place."""
-        if self._stage == _HANDSHAKE:
-            self._reception.failed(Reason.HANDSHAKE_TIMEOUT, "", self.source)
         self._stage = _GONE
+        self._reception.failed(Reason.HANDSHAKE_TIMEOUT, "", self.source)
         self.transport.abort()
 
     # -- the answer ----------------------------------------------------------------------------------------------
@@ -136,9 +124,21 @@ class InboundConnection(asyncio.BufferedProtocol):
         codec, self._request = self._codec, None
         if self._stage == _WAITING and codec is not None:
             codec.refuse(reason, detail)
-            self._linger(codec.data_to_send())
+            self._finish(codec.data_to_send())
 
     # -- steps ---------------------------------------------------------------------------------------------------
+
+    def receive_data(self, data: bytes) -> None:
+        """Take bytes of the handshake; also what an HTTP forwarder has read of a CONNECT that follows its requests."""
+        codec = self._codec
+        if codec is None:
+            make = CODEC_BY_FIRST_BYTE[data[0]]
+            if make is None:
+                self._fail_unknown(data[0])
+                return
+            codec = self._codec = make(self._reception.credentials)
+        codec.receive_data(data)
+        self._advance(codec)
 
     def _advance(self, codec: Handshake) -> None:
         out = codec.data_to_send()
@@ -158,37 +158,35 @@ class InboundConnection(asyncio.BufferedProtocol):
             self._reception.opener.open(request)
         elif isinstance(event, ForwardAsked):
             self._stage = _GONE
-            forwarder = HttpForwarder(self._reception, self.source)
+            self._codec = None
+            forwarder = HttpForwarder(self._reception, self.source, back_to_handshake)
             self.transport.set_protocol(forwarder)
-            forwarder.take_over(self.transport, codec.trailing_data)
+            forwarder.connection_made(self.transport)
+            forwarder.data_received(codec.trailing_data)
+            if self._eof and not forwarder.eof_received():
+                self.transport.close()
         else:
             self._reception.failed(event.reason, event.detail, self.source)
-            self._linger(out)
+            self._finish(out)
 
     def _fail_unknown(self, first: int) -> None:
         self._reception.handshakes.discard(self)
         detail = f"first byte {first:#04x} belongs to no protocol of this port"
         self._reception.failed(Reason.MALFORMED_REQUEST, detail, self.source)
-        self._linger(encode_refusal(Reason.MALFORMED_REQUEST, detail))  # text, for whoever reads it by eye
+        self._finish(encode_refusal(Reason.MALFORMED_REQUEST, detail))  # text, for whoever reads it by eye
 
-    def _linger(self, out: bytes) -> None:
-        """Write, send FIN, then read and drop until the client closes.
-
-        Closing at once with unread bytes in the kernel would send RST, and RST destroys a reply that the client has
-        not read yet (RFC 9112 §9.6).
-        """
+    def _finish(self, out: bytes) -> None:
+        self._stage = _GONE
         self._early = b""
-        if out:
-            self.transport.write(out)
-        if self._eof:
-            self._stage = _GONE
-            self.transport.close()
-            return
-        self._stage = _LINGERING
-        with suppress(OSError):  # the client is gone already: connection_lost follows
-            self.transport.write_eof()
-        self.transport.resume_reading()
-        self._reception.lingering.add(self)
+        linger(self.transport, self._reception.lingering, out, eof=self._eof)
+
+
+def back_to_handshake(reception: Reception, source: tuple[str, int], transport: Any, data: bytes) -> None:
+    """Read a CONNECT that follows forwarded requests as if it had come first."""
+    connection = InboundConnection(reception, source)
+    transport.set_protocol(connection)
+    connection.connection_made(transport)
+    connection.receive_data(data)
 
 
 class StreamRequest(FlowRequest):
