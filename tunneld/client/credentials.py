@@ -84,7 +84,7 @@ class TenantCredentials:
         self._key: DeviceKey | None = None
         self._enrolment: Enrolment | None = None
         self.keep_enrolled = False
-        """Whether `maintain` also gets the first certificate: the tenant is active and has channels."""
+        """Whether `maintain` renews the certificate: the tenant is active and has channels."""
         self.tokens = TokenCache(now)
 
     async def channel_token(self, audience: str) -> str:
@@ -149,12 +149,12 @@ class TenantCredentials:
 
         Raises Denied(`idp_unreachable`) so that the caller backs off; what is in force stays in force until it ends.
         """
-        if self._enrolment is not None or self.keep_enrolled:
+        if self.keep_enrolled:
             await self.enrol()
         for key in self.tokens.due():
             async with self._lock:
                 await self._fetch(key)
-        times = [self.tokens.next_due(), self._enrolment.renew_at if self._enrolment else None]
+        times = [self.tokens.next_due(), self._enrolment.renew_at if self._enrolment and self.keep_enrolled else None]
         return min((t for t in times if t is not None), default=None)
 
     async def renew(self, audience: str) -> str:
@@ -170,6 +170,8 @@ class TenantCredentials:
             return denied.reason.value
 
     async def _token(self, key: TokenKey) -> str:
+        if key.bound:
+            await self.enrol()  # nothing to do but once in a certificate's life; a bound token needs its key
         found = self.tokens.get(key)
         if found is not None:
             return found

@@ -73,13 +73,16 @@ class Tunnel(Protocol):
     def reason(self) -> Reason | None: ...
 
     async def start(self, timeout: float) -> None:  # noqa: ASYNC109 - the tunnel maps the timeout to a reason
-        """Return when the session is ready. Raises StreamError or Denied."""
+        """Return when the session is ready. Raises StreamError or Denied; attempts go on until `close`."""
 
     async def probe(self, timeout: float) -> None:  # noqa: ASYNC109
         """Make one round trip through the session. Raises StreamError."""
 
+    def freeze(self, keep: Callable[[FlowRecord], bool]) -> None:
+        """Before this returns, part every flow that `keep` does not want from its far end, and tell the edge."""
+
     async def retire(self, keep: Callable[[FlowRecord], bool]) -> RetireReport:
-        """Take no new flow, end those that `keep` does not want, and count."""
+        """Freeze if that was not done yet, end what was frozen, and return the counts, the edge's among them."""
 
     async def close(self) -> None: ...
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from tunneld.model.address import normalise_host, parse_authority
+from tunneld.model.address import normalise_host, parse_authority, parse_ip
 from tunneld.model.errors import DocumentError, PeerProtocolError
 from tunneld.session.switching import Mode
 
@@ -25,16 +25,25 @@ def _endpoint(text: str) -> str:
     return text
 
 
-def _authority(text: str) -> str:
+def _address(text: str) -> str:
     try:
-        parse_authority(text)
+        host, _ = parse_authority(text)
     except PeerProtocolError:
-        raise ValueError("not host:port; write it like 127.0.0.1:9009") from None
+        raise ValueError("not address:port; write it like 127.0.0.1:9009") from None
+    if parse_ip(host) is None:
+        raise ValueError("a name, not an address; write the address that it stands for, like 127.0.0.1:9009")
+    return text
+
+
+def _target(text: str) -> str:
+    if parse_ip(text) is None:
+        _address(text)
     return text
 
 
 Endpoint = Annotated[str, AfterValidator(_endpoint)]
-Authority = Annotated[str, AfterValidator(_authority)]
+Address = Annotated[str, AfterValidator(_address)]
+Target = Annotated[str, AfterValidator(_target)]
 
 
 class Section(BaseModel):
@@ -97,8 +106,8 @@ class TrustSection(Section):
 class AllowSection(Section):
     """[allow]"""
 
-    destinations: tuple[Authority, ...] = ()
-    """Loopback or link-local `host:port` pairs that direct flows may reach in spite of the ban on such addresses."""
+    destinations: tuple[Address, ...] = ()
+    """Loopback or link-local `address:port` pairs that direct flows may reach in spite of the ban on such addresses."""
 
 
 class ProxyAuthSection(Section):
@@ -152,7 +161,7 @@ class Settings(Section):
     daemon: DaemonSection
     idp: IdpSection
     trust: TrustSection = TrustSection()
-    hosts: Mapping[str, str] = {}
+    hosts: Mapping[str, Target] = {}
     """[hosts]: names that direct flows resolve without DNS, as `name = "ip"` or `name = "ip:port"`. Each of these
     pairs is a permitted destination even on loopback."""
 

@@ -141,12 +141,16 @@ class Switchboard:
             await tunnel.close()
         self._lingering.clear()
 
-    async def retire(self, old: TenantSession) -> tuple[FlowCounts, int | None]:
-        """End the old session's tunnels, each flow by its rule's `on_switch`; return the edges' and our counts."""
-        reports: list[RetireReport] = []
+    def freeze(self, old: TenantSession) -> None:
+        """Stop every flow of the old session that is not to be kept, at once: after this none of its bytes moves."""
+        keep = _keep(old)
+        for tunnel in old.channels.values():
+            tunnel.freeze(keep)
 
-        def keep(record: FlowRecord) -> bool:
-            return on_switch_of(record.rule_id, old.policies).kind != "terminate"
+    async def retire(self, old: TenantSession) -> tuple[FlowCounts, int | None]:
+        """End the old session's tunnels, each flow by its rule's `on_switch`; return our and the edges' counts."""
+        keep = _keep(old)
+        reports: list[RetireReport] = []
 
         async def retire_one(tunnel: Tunnel) -> None:
             report = await tunnel.retire(keep)
@@ -214,6 +218,7 @@ class Switchboard:
         started = time.perf_counter()
         old = self._live.current
         self._live.current = session  # the commit: the next flow belongs to the new tenant
+        self.freeze(old)  # in the same turn of the loop, so that no byte of the old epoch slips in between
         self.committed = True
         commit_ms = _ms_since(started)
         self._identity.credentials(prepared.tenant.id).keep_enrolled = bool(session.channels)
@@ -271,6 +276,10 @@ def swapped(session: TenantSession, profile: Profile | None, channels: Mapping[C
         channels=MappingProxyType(dict(channels)),
         policies=profile.policies if profile else MappingProxyType({}),
     )
+
+
+def _keep(old: TenantSession) -> Callable[[FlowRecord], bool]:
+    return lambda record: on_switch_of(record.rule_id, old.policies).kind != "terminate"
 
 
 def _standing(session: TenantSession) -> Standing | None:

@@ -7,7 +7,6 @@ again until it works. Meanwhile the last known profile classifies, so that `hard
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Callable, Mapping
 
 import structlog
@@ -23,7 +22,6 @@ from tunneld.journal.flows import FlowRecord
 from tunneld.model.errors import StreamError
 from tunneld.model.reasons import Reason
 from tunneld.model.verdict import Channel
-from tunneld.session.backoff import Backoff
 
 log = structlog.get_logger("tunneld.upkeep")
 
@@ -110,7 +108,7 @@ class Upkeep:
             self._start(tunnel, tenant)
         for channel, tunnel in session.channels.items():
             if channels.get(channel) is not tunnel:
-                await tunnel.retire(lambda _: False)
+                await tunnel.retire(_nothing_is_kept)
                 await tunnel.close()
 
     def poke(self) -> None:
@@ -168,18 +166,17 @@ class Upkeep:
         return ready
 
     async def _bring_up(self, tunnel: Tunnel, tenant: Tenant, ready: asyncio.Event) -> None:
-        """Enrol and connect, again and again until it works or the tunnel is closed. After that it sees to itself."""
-        backoff = Backoff()
-        while tunnel.state != "closed":
-            try:
-                await self._identity.credentials(tenant.id).enrol()
-                await tunnel.start(ATTEMPT_S)
-            except (Denied, StreamError) as error:
-                log.warning("channel_not_up", tenant=tenant.name, edge=tunnel.edge.sni, reason=error.reason.value)
-                await asyncio.sleep(backoff.next_delay(random.random()))  # jitter, not a secret
-            else:
-                break
-        ready.set()
+        """Connect. What fails is in the tunnel's state, and it tries again by itself until it is closed."""
+        try:
+            await tunnel.start(ATTEMPT_S)
+        except (Denied, StreamError) as error:
+            log.warning("channel_not_up", tenant=tenant.name, edge=tunnel.edge.sni, reason=error.reason.value)
+        finally:
+            ready.set()
+
+
+def _nothing_is_kept(_: FlowRecord) -> bool:
+    return False
 
 
 def _lost_its_rule(record: FlowRecord, changed: frozenset[str] | None) -> bool:
