@@ -1,0 +1,58 @@
+"""Every asynchronous test runs on each loop that the programs can run on, and must leave nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from tunneld.net.loops import LOOPS, LoopFactory
+
+# The two base loops, and the one that the programs use by default.
+TESTED = ("asyncio", "uvloop", "fastnet")
+SETTLE_S = 2.0  # how long closing transports may take to be gone
+
+
+def pytest_asyncio_loop_factories() -> dict[str, LoopFactory]:
+    """Run asynchronous tests once for each of these."""
+    return {name: LOOPS[name] for name in TESTED}
+
+
+def _sockets() -> set[str]:
+    found: set[str] = set()
+    for fd in os.listdir("/proc/self/fd"):
+        try:
+            target = os.readlink(f"/proc/self/fd/{fd}")
+        except OSError:
+            continue  # the descriptor of this very listing
+        if target.startswith("socket:"):
+            found.add(f"fd {fd} {target}")
+    return found
+
+
+@pytest_asyncio.fixture
+async def leak_check() -> AsyncIterator[None]:
+    """Fail a test that leaves a task or a socket behind."""
+    before = _sockets()
+    yield
+    deadline = asyncio.get_running_loop().time() + SETTLE_S
+    while True:
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        sockets = _sockets() - before
+        if not (tasks or sockets):
+            return
+        if asyncio.get_running_loop().time() > deadline:
+            break
+        await asyncio.sleep(0.01)
+    assert not tasks, "tasks are left"
+    assert not sockets, "sockets are left"
+
+
+@pytest.fixture(autouse=True)
+def _leaves_nothing(request: pytest.FixtureRequest) -> None:
+    if inspect.iscoroutinefunction(getattr(request, "function", None)):
+        request.getfixturevalue("leak_check")
