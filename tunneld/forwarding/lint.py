@@ -39,8 +39,8 @@ class Finding(NamedTuple):
         return self._asdict()
 
 
-# Colliding candidates, the winner first, by their rules and by whether one is cut out of the other.
-_Pairs = dict[tuple[str, str, bool], tuple[Candidate, Candidate]]
+# Colliding candidates, the winner first, by their rules and by how they collide.
+_Pairs = dict[tuple[str, str, str], tuple[Candidate, Candidate]]
 
 
 class _Survey(NamedTuple):
@@ -91,23 +91,31 @@ def _survey(profile: CompiledProfile) -> _Survey:
 
 
 def _collect_pairs(candidates: Sequence[Candidate], pairs: _Pairs) -> None:
-    """Add, for each candidate, the best one before it that takes some of its flows another way."""
+    """Add, for each candidate, how it collides with the best one before it that takes some of its flows."""
     for position, loser in enumerate(candidates):
         for winner in candidates[:position]:
             left, right = winner.compiled, loser.compiled
             if left is not right and left.shares_ports_with(right):
-                if _differ(left, right):
-                    key = (left.rule.id, right.rule.id, _carves(winner, loser))
-                    pairs.setdefault(key, (winner, loser))
+                collision = _collision(winner, loser)
+                if collision:
+                    pairs.setdefault((left.rule.id, right.rule.id, collision), (winner, loser))
                 break
 
 
-def _differ(left: CompiledRule, right: CompiledRule) -> bool:
-    return (left.verdict.outcome, left.rule.channel, left.rule.application) != (
-        right.verdict.outcome,
-        right.rule.channel,
-        right.rule.application,
-    )
+def _collision(winner: Candidate, loser: Candidate) -> str | None:
+    """Return what it means that these two meet: a leak, a migration, an overlap, or None for nothing remarkable."""
+    left, right = winner.compiled, loser.compiled
+    if left.verdict.outcome is right.verdict.outcome and left.rule.application == right.rule.application:
+        return None
+    if left.verdict.outcome is Outcome.DIRECT and right.verdict.outcome is Outcome.TUNNEL:
+        return "leak" if right.rule.channel is Channel.PRIVATE else None
+    if left.rule.channel is not right.rule.channel:
+        return None  # the order of channels is meant to decide this
+    if left.quick_access != right.quick_access:
+        return "migration"
+    inside = loser.destination.contains(winner.destination)
+    carved = inside and not winner.destination.contains(loser.destination)
+    return None if carved else "overlap"  # an exception cut out of a wider destination is what specific rules are for
 
 
 def _about_document(profile: CompiledProfile, survey: _Survey) -> Iterator[Finding]:
@@ -194,32 +202,20 @@ def _covers(winner: CompiledRule, candidate: Candidate) -> bool:
 
 
 def _collisions(survey: _Survey, paths: dict[str, str]) -> Iterator[Finding]:
-    migrations: dict[str, list[Candidate]] = {}
-    for winner, loser in survey.pairs.values():
-        left, right = winner.compiled, loser.compiled
-        rule, path = right.rule.id, paths[right.rule.id]
-        if left.verdict.outcome is Outcome.DIRECT and right.verdict.outcome is Outcome.TUNNEL:
-            if right.rule.channel is Channel.PRIVATE:
-                message = f"{left.rule.id} sends {winner.destination} direct, around the tunnel of {loser.destination}"
-                yield Finding("leak-prone", "warning", rule, path, message)
-        elif left.rule.channel is not right.rule.channel or _carves(winner, loser):
-            continue
-        elif left.quick_access != right.quick_access:
-            migrations.setdefault(rule, []).append(winner)
+    migrations: dict[str, list[str]] = {}
+    for (other, rule, collision), (winner, loser) in survey.pairs.items():
+        if collision == "migration":
+            migrations.setdefault(rule, []).append(other)
+        elif collision == "leak":
+            message = f"{other} sends {winner.destination} direct, around the tunnel of {loser.destination}"
+            yield Finding("leak-prone", "warning", rule, paths[rule], message)
         elif loser.rank in survey.winners:  # what never wins is reported as such
-            message = f"{loser.destination} meets {winner.destination} of {left.rule.id}, and {because(winner, loser)}"
-            yield Finding("overlapping", "warning", rule, path, message)
-    for rule, winners in migrations.items():
-        names = ", ".join(sorted({each.compiled.rule.id for each in winners})[:3])
-        message = f"Enterprise applications take parts of this Quick Access rule ({len(winners):,}, such as {names})"
+            message = f"{loser.destination} meets {winner.destination} of {other}, and {because(winner, loser)}"
+            yield Finding("overlapping", "warning", rule, paths[rule], message)
+    for rule, others in migrations.items():
+        names = ", ".join(sorted(others)[:3])
+        message = f"rules of Enterprise applications take parts of this Quick Access rule ({len(others):,}: {names})"
         yield Finding("overlapping", "info", rule, paths[rule], message)
-
-
-def _carves(winner: Candidate, loser: Candidate) -> bool:
-    """Whether the winner is an exception cut out of a wider destination, which is what specific rules are for."""
-    same_kind = winner.compiled.quick_access == loser.compiled.quick_access
-    inside = loser.destination.contains(winner.destination)
-    return same_kind and inside and not winner.destination.contains(loser.destination)
 
 
 def _about_rule(compiled: CompiledRule, profile: CompiledProfile, path: str) -> Iterator[Finding]:
