@@ -59,21 +59,24 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Assignments:
-    """Whom something is assigned to, by object id or UPN, by group id or name, by user type."""
+    """Whom something is assigned to: users by object id or UPN, groups by id or name.
+
+    User types narrow that; with neither users nor groups they name everybody of the type. All empty means nobody.
+    """
 
     users: frozenset[str] = frozenset()
     groups: frozenset[str] = frozenset()
     user_types: frozenset[str] = frozenset()
 
     def closeness(self, user: User) -> int | None:
-        """Return 0 for a direct assignment, 1 by group, 2 by user type, None for none."""
+        """Return 0 for a direct assignment, 1 by group, 2 by user type alone, None for none."""
+        if self.user_types and user.user_type not in self.user_types:
+            return None
         if user.oid in self.users or user.upn in self.users:
             return 0
         if user.group_keys & self.groups:
             return 1
-        if user.user_type in self.user_types:
-            return 2
-        return None
+        return 2 if self.user_types and not self.users and not self.groups else None
 
 
 @dataclass(frozen=True, slots=True)

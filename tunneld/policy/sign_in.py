@@ -91,6 +91,11 @@ class Deny:
         return self.refusal.code
 
     @property
+    def authenticated(self) -> bool:
+        """Tell whether the person did prove who they are, and was refused for something else."""
+        return any(step.step == "S3" and step.effect == "pass" for step in self.trace)
+
+    @property
     def needs_consent(self) -> bool:
         """Tell whether a page could still turn this into a grant."""
         return self.refusal.code == 50014

@@ -1,0 +1,101 @@
+"""Which URL goes where, and what becomes of everything that goes wrong."""
+
+from __future__ import annotations
+
+import structlog
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from tunneld.idp.answers import ApiError, RequestError, api_error, oauth_error
+from tunneld.idp.authorize import authorize
+from tunneld.idp.boundary import BodyTooLargeError, Boundary
+from tunneld.idp.certificates import certificate
+from tunneld.idp.device import device_auth, device_code
+from tunneld.idp.graph import my_forwarding_profile, my_tenants
+from tunneld.idp.metadata import discovery, key_set, logout
+from tunneld.idp.pages import style_sheet
+from tunneld.idp.provider import Provider
+from tunneld.idp.token import token
+from tunneld.model.reasons import Reason
+from tunneld.policy.refusals import refusal
+
+_log = structlog.get_logger("idp")
+
+ROUTES = [
+    Route("/v1.0/me/tenants", my_tenants, methods=["GET"]),
+    Route("/v1.0/networkAccess/me/forwardingProfile", my_forwarding_profile, methods=["GET"]),
+    Route("/assets/pages.css", style_sheet, methods=["GET"]),
+    Route("/{tenant}/v2.0/.well-known/openid-configuration", discovery, methods=["GET"]),
+    Route("/{tenant}/discovery/v2.0/keys", key_set, methods=["GET"]),
+    Route("/{tenant}/oauth2/v2.0/authorize", authorize, methods=["GET", "POST"]),
+    Route("/{tenant}/oauth2/v2.0/token", token, methods=["POST"]),
+    Route("/{tenant}/oauth2/v2.0/devicecode", device_code, methods=["POST"]),
+    Route("/{tenant}/oauth2/v2.0/deviceauth", device_auth, methods=["GET", "POST"]),
+    Route("/{tenant}/oauth2/v2.0/logout", logout, methods=["GET"]),
+    Route("/{tenant}/tunnel/v1/certificate", certificate, methods=["POST"]),
+]
+
+
+def build_application(provider: Provider) -> ASGIApp:
+    """Return the ASGI application that serves `provider`."""
+    application = Starlette(
+        routes=ROUTES,
+        exception_handlers={
+            RequestError: _refused,
+            ApiError: _api_refused,
+            BodyTooLargeError: _too_large,
+            HTTPException: _http_refused,
+            Exception: _failed,
+        },
+    )
+    application.state.provider = provider
+    application.state.internal_errors = 0
+    return Boundary(application)
+
+
+def _is_api(request: Request) -> bool:
+    return request.url.path.startswith("/v1.0/") or "/tunnel/v1/" in request.url.path
+
+
+async def _refused(request: Request, refused: Exception) -> Response:
+    assert isinstance(refused, RequestError)
+    return oauth_error(request, refused.refusal, status=refused.status)
+
+
+async def _api_refused(request: Request, refused: Exception) -> Response:
+    assert isinstance(refused, ApiError)
+    return api_error(request, refused)
+
+
+async def _too_large(request: Request, refused: Exception) -> Response:
+    del refused
+    if _is_api(request):
+        return api_error(request, ApiError(413, "request_too_large", "The body is larger than 64 KiB."))
+    too_large = refusal(90014, "The body is larger than 64 KiB.", reason=Reason.MALFORMED_REQUEST)
+    return oauth_error(request, too_large, status=413)
+
+
+async def _http_refused(request: Request, refused: Exception) -> Response:
+    """Answer what the router says (404, 405) in the body form of the API that was meant."""
+    assert isinstance(refused, HTTPException)
+    code = {404: "not_found", 405: "method_not_allowed"}.get(refused.status_code, "invalid_request")
+    if _is_api(request):
+        response: Response = api_error(request, ApiError(refused.status_code, code, refused.detail))
+    else:
+        response = oauth_error(request, refusal(90014, f"{refused.detail}."), status=refused.status_code)
+    for name, value in (refused.headers or {}).items():
+        response.headers[name] = value
+    return response
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    """A defect of ours: say so without detail, count it, and log the trace with the correlation id."""
+    request.app.state.internal_errors += 1
+    _log.error("internal_error", correlation_id=request.state.correlation_id, exc_info=error)
+    if _is_api(request):
+        return api_error(request, ApiError(500, "internal_error", "An unexpected error happened."))
+    return oauth_error(request, refusal(90090))

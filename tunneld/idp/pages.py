@@ -1,0 +1,82 @@
+"""The pages that people see: plain HTML, escaped by the template engine, no script, nothing from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.resources import files
+from urllib.parse import urlsplit
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from tunneld.idp.answers import correlation_of
+from tunneld.idp.boundary import as_guid
+from tunneld.idp.provider import Provider
+from tunneld.idp.sessions import csrf_pair, set_csrf
+from tunneld.policy.directory import Tenant
+from tunneld.policy.refusals import Refusal
+
+_templates = Environment(
+    loader=PackageLoader("tunneld.idp"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+)
+_style = (files("tunneld.idp") / "templates" / "pages.css").read_text(encoding="utf-8")
+
+# What a wrong password and an unknown account both say: a page must not tell which accounts exist.
+WRONG_CREDENTIALS = "Your account or password is incorrect. Check both and try again."
+LOCKED = "Too many wrong passwords. Your account is locked for a while to keep it safe. Try again later."
+
+
+def style_sheet(request: Request) -> Response:
+    """Serve the pages' style sheet."""
+    del request
+    return Response(_style, media_type="text/css", headers={"cache-control": "public, max-age=3600"})
+
+
+def form_page(
+    provider: Provider, request: Request, template: str, tenant: Tenant, values: Mapping[str, object],
+    *, redirect_uri: str | None = None,
+) -> HTMLResponse:
+    """Return a page with a form that posts back to its own URL, protected against cross-site posts."""
+    nonce, token = csrf_pair(provider, request)
+    html = _templates.get_template(template).render(
+        {
+            "tenant": tenant.display_name, "base": provider.base_url, "csrf": token, "action": request.url.path,
+            **values,
+        }
+    )
+    page = HTMLResponse(html, headers=_page_headers(provider, redirect_uri))
+    set_csrf(page, nonce)
+    return page
+
+
+def message_page(
+    provider: Provider, *, heading: str, text: str, tenant: Tenant | None = None, detail: str = "", status: int = 200
+) -> HTMLResponse:
+    """Return a page that only says something."""
+    name = tenant.display_name if tenant else "tunneld"
+    html = _templates.get_template("message.html").render(
+        tenant=name, base=provider.base_url, heading=heading, text=text, detail=detail
+    )
+    return HTMLResponse(html, status_code=status, headers=_page_headers(provider, None))
+
+
+def refusal_page(provider: Provider, request: Request, refused: Refusal, tenant: Tenant | None = None) -> HTMLResponse:
+    """Return a page for an error that must not be sent to a redirect URI (RFC 6749 §4.1.2.1)."""
+    detail = f"{refused.description} Correlation ID: {as_guid(correlation_of(request))}"
+    return message_page(
+        provider, heading="We cannot sign you in", text=refused.sentence, tenant=tenant, detail=detail, status=400
+    )
+
+
+def _page_headers(provider: Provider, redirect_uri: str | None) -> dict[str, str]:
+    # Browsers apply form-action to the redirect that answers the form, so the client's origin must be in it.
+    target = ""
+    if redirect_uri is not None:
+        parts = urlsplit(redirect_uri)
+        target = f" {parts.scheme}://{parts.netloc}"
+    policy = (
+        f"default-src 'none'; style-src {provider.base_url}/assets/; form-action 'self'{target}; "
+        "base-uri 'none'; frame-ancestors 'none'"
+    )
+    return {"content-security-policy": policy, "x-frame-options": "DENY"}

@@ -1,0 +1,122 @@
+"""Everything that an endpoint works with, in one value that the server builds once."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from starlette.requests import Request
+
+from tunneld.idp.accounts import PasswordGate
+from tunneld.idp.directory_source import DirectorySource, Loaded
+from tunneld.idp.grants import CodeBook, DeviceBook
+from tunneld.idp.keys import KeyRing
+from tunneld.idp.records import Records
+from tunneld.idp.sealing import Seal
+from tunneld.idp.settings import IdpSettings
+from tunneld.idp.store import Store
+from tunneld.policy.directory import Directory, Tenant
+from tunneld.policy.key_schedule import KeyPolicy
+from tunneld.policy.token_claims import issuer
+
+_LONGEST_TOKEN_S = 28 * 3600  # what a tenant's `token_lifetime` may reach; retired keys stay published that long
+
+
+@dataclass(slots=True)
+class Provider:
+    """The identity provider's state and means."""
+
+    settings: IdpSettings
+    base_url: str
+    source: DirectorySource
+    keys: KeyRing
+    store: Store
+    seal: Seal
+    records: Records
+    clock: Callable[[], float] = time.time
+    codes: CodeBook = field(default_factory=CodeBook)
+    devices: DeviceBook = field(default_factory=DeviceBook)
+    gate: PasswordGate = field(default_factory=PasswordGate)
+
+    @classmethod
+    async def open(cls, settings: IdpSettings, base_url: str, clock: Callable[[], float] = time.time) -> Provider:
+        """Read the directory, open the state, make the keys. Raises DocumentError and leaves nothing open."""
+        source = DirectorySource(settings.directory)
+        home = make_private(settings.state.parent)
+        policy = KeyPolicy(settings.lifetimes.key, settings.lifetimes.key_ahead, _LONGEST_TOKEN_S)
+        keys = KeyRing(home / "idp-keys", policy)
+        seal = Seal.load(home / "idp-secret")
+        records = Records.open(home)
+        store = await Store.open(f"sqlite+aiosqlite:///{settings.state}")
+        provider = cls(settings, base_url, source, keys, store, seal, records, clock)
+        try:
+            await provider.advance_keys(source.current.directory)
+        except BaseException:
+            await provider.close()
+            raise
+        return provider
+
+    async def close(self) -> None:
+        """Close files and the database."""
+        self.records.close()
+        await self.store.close()
+
+    @property
+    def loaded(self) -> Loaded:
+        return self.source.current
+
+    @property
+    def directory(self) -> Directory:
+        return self.source.current.directory
+
+    def now(self) -> int:
+        """Return the time in whole seconds since the epoch."""
+        return int(self.clock())
+
+    def issuer(self, tenant: Tenant) -> str:
+        """Return the `iss` of a tenant's tokens."""
+        return issuer(self.base_url, tenant.id)
+
+    def token_lifetime(self, tenant: Tenant) -> int:
+        """Return a lifetime for one token, random within the configured range."""
+        shortest, longest = tenant.token_lifetime or self.settings.lifetimes.access_token
+        return random.randint(shortest, longest)
+
+    async def refresh(self) -> bool:
+        """Let the keys' schedule go on, and take over the directory's files if they changed; tell whether they did.
+
+        Raises DocumentError for a bad file: everything stays as it was.
+        """
+        loaded = await asyncio.to_thread(self.source.changed)
+        # Keys first: nobody may meet a tenant that cannot sign yet.
+        await self.advance_keys(loaded.directory if loaded else self.directory)
+        if loaded is None:
+            return False
+        self.source.current = loaded
+        return True
+
+    async def advance_keys(self, directory: Directory) -> None:
+        """Bring the signing keys of all tenants up to date."""
+        withdrawn = {tenant.id: tenant.withdrawn_keys for tenant in directory.tenants.values()}
+        for tenant_id in await asyncio.to_thread(self.keys.advance, withdrawn, self.now()):
+            self.records.audit(
+                "Change signing keys", now=self.clock(), correlation_id="", tenant=tenant_id,
+                signing=self.keys.kid(tenant_id), published=self.keys.published(tenant_id),
+            )
+
+
+def make_private(directory: Path) -> Path:
+    """Make a directory for state that only its owner may read, unless it exists."""
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return directory
+
+
+def provider_of(request: Request) -> Provider:
+    """Return the provider that serves a request."""
+    provider = request.app.state.provider
+    assert isinstance(provider, Provider)
+    return provider

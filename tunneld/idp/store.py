@@ -1,0 +1,223 @@
+"""What must survive a restart: sessions, refresh token families, consents and certified keys, in one database.
+
+No token or key is in it: a handle that leaves this server is an id with a MAC (`sealing.py`), so a stolen copy of the
+file signs nobody in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Column, Index, Integer, MetaData, String, Table, delete, event, insert, select, update
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from tunneld.model.errors import DocumentError
+from tunneld.policy.directory import ObjectKey
+
+_schema = MetaData()
+
+_sessions = Table(
+    "sessions", _schema,
+    Column("id", String(64), primary_key=True),
+    Column("home_tid", String(36), nullable=False),
+    Column("home_oid", String(36), nullable=False),
+    Column("authenticated_at", Integer, nullable=False),
+    Column("expires_at", Integer, nullable=False),
+    Column("revoked_at", Integer),
+)
+_families = Table(
+    "refresh_families", _schema,
+    Column("id", String(64), primary_key=True),
+    Column("session_id", String(64), nullable=False),
+    Column("tenant_id", String(36), nullable=False),
+    Column("client_id", String(36), nullable=False),
+    Column("scope", String(2048), nullable=False),
+    Column("capabilities", String(256), nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("expires_at", Integer, nullable=False),
+    Column("revoked_at", Integer),
+    Column("revoked_because", String(64)),
+    Index("refresh_families_by_session", "session_id"),
+)
+_consents = Table(
+    "consents", _schema,
+    Column("tenant_id", String(36), primary_key=True),
+    Column("home_tid", String(36), primary_key=True),
+    Column("home_oid", String(36), primary_key=True),
+    Column("at", Integer, nullable=False),
+)
+_certified = Table(
+    "certified_keys", _schema,
+    Column("tenant_id", String(36), primary_key=True),
+    Column("oid", String(36), primary_key=True),
+    Column("thumbprint", String(64), primary_key=True),
+    Column("expires_at", Integer, nullable=False),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A sign-in at the home tenant, used by cookies, session credentials and refresh tokens."""
+
+    id: str
+    account: ObjectKey
+    authenticated_at: int
+    expires_at: int
+    revoked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """All refresh tokens that descend from one code; only the newest generation is good (RFC 9700 §4.14.2)."""
+
+    id: str
+    session_id: str
+    tenant_id: str
+    client_id: str
+    scope: str
+    capabilities: tuple[str, ...]
+    generation: int
+    expires_at: int
+    revoked: bool = False
+
+
+class Store:
+    """The database. Every method is one short transaction; a method that returned is on the disk."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    @classmethod
+    async def open(cls, url: str) -> Store:
+        """Open or create the database at an SQLAlchemy URL. Raises DocumentError when it is unusable."""
+        options: dict[str, Any] = {}  # keyword arguments of SQLAlchemy differ by driver
+        if url.startswith("sqlite"):
+            # One writer at a time is SQLite's nature; one connection makes it a queue instead of "database is locked".
+            options = {"pool_size": 1, "max_overflow": 0, "pool_timeout": 30}
+        engine = create_async_engine(url, **options)
+        if url.startswith("sqlite"):
+            event.listen(engine.sync_engine, "connect", _durable)
+        try:
+            async with engine.begin() as connection:
+                await connection.run_sync(_schema.create_all)
+        except SQLAlchemyError as error:
+            await engine.dispose()
+            raise DocumentError(url, "", str(error.__cause__ or error).splitlines()[0], "the state database") from None
+        return cls(engine)
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+    async def add_session(self, session: Session) -> None:
+        await self._write(
+            insert(_sessions).values(
+                id=session.id, home_tid=session.account[0], home_oid=session.account[1],
+                authenticated_at=session.authenticated_at, expires_at=session.expires_at,
+            )
+        )
+
+    async def session(self, session_id: str) -> Session | None:
+        row = await self._one(select(_sessions).where(_sessions.c.id == session_id))
+        return _session(row) if row is not None else None
+
+    async def revoke_session(self, session_id: str, now: int) -> None:
+        """End a session and every refresh token that came from it."""
+        async with self._engine.begin() as connection:
+            live = (_sessions.c.id == session_id) & _sessions.c.revoked_at.is_(None)
+            await connection.execute(update(_sessions).where(live).values(revoked_at=now))
+            derived = (_families.c.session_id == session_id) & _families.c.revoked_at.is_(None)
+            await connection.execute(update(_families).where(derived).values(revoked_at=now, revoked_because="logout"))
+
+    async def add_family(self, family: Family) -> None:
+        await self._write(
+            insert(_families).values(
+                id=family.id, session_id=family.session_id, tenant_id=family.tenant_id, client_id=family.client_id,
+                scope=family.scope, capabilities=" ".join(family.capabilities), generation=family.generation,
+                expires_at=family.expires_at,
+            )
+        )
+
+    async def family(self, family_id: str) -> tuple[Family, Session] | None:
+        """Return a family with the session it came from."""
+        joined = select(_families, _sessions.c.home_tid, _sessions.c.home_oid, _sessions.c.authenticated_at,
+                        _sessions.c.expires_at.label("session_expires_at"),
+                        _sessions.c.revoked_at.label("session_revoked_at"))
+        joined = joined.join(_sessions, _sessions.c.id == _families.c.session_id).where(_families.c.id == family_id)
+        row = await self._one(joined)
+        if row is None:
+            return None
+        family = Family(row.id, row.session_id, row.tenant_id, row.client_id, row.scope,
+                        tuple(row.capabilities.split()), row.generation, row.expires_at, row.revoked_at is not None)
+        session = Session(row.session_id, (row.home_tid, row.home_oid), row.authenticated_at,
+                          row.session_expires_at, row.session_revoked_at is not None)
+        return family, session
+
+    async def rotate(self, family_id: str, generation: int) -> bool:
+        """Move a family on by one generation; False when somebody else was first or it was revoked."""
+        current = (_families.c.id == family_id) & (_families.c.generation == generation)
+        moved = update(_families).where(current & _families.c.revoked_at.is_(None)).values(generation=generation + 1)
+        return await self._write(moved) == 1
+
+    async def revoke_family(self, family_id: str, because: str, now: int) -> None:
+        live = (_families.c.id == family_id) & _families.c.revoked_at.is_(None)
+        await self._write(update(_families).where(live).values(revoked_at=now, revoked_because=because))
+
+    async def remember_consent(self, tenant_id: str, account: ObjectKey, now: int) -> None:
+        values = {"tenant_id": tenant_id, "home_tid": account[0], "home_oid": account[1], "at": now}
+        try:
+            await self._write(insert(_consents).values(**values))
+        except IntegrityError:
+            return  # consented before, which is all that is remembered
+
+    async def consented(self, tenant_id: str, account: ObjectKey) -> bool:
+        where = (_consents.c.tenant_id == tenant_id) & (_consents.c.home_tid == account[0])
+        row = await self._one(select(_consents.c.at).where(where & (_consents.c.home_oid == account[1])))
+        return row is not None
+
+    async def certify(self, tenant_id: str, oid: str, thumbprint: str, expires_at: int) -> None:
+        """Record that a key was certified; a renewal of the same key moves its end."""
+        key = _certified_key(tenant_id, oid, thumbprint)
+        async with self._engine.begin() as connection:
+            await connection.execute(delete(_certified).where(key))
+            values = {"tenant_id": tenant_id, "oid": oid, "thumbprint": thumbprint, "expires_at": expires_at}
+            await connection.execute(insert(_certified).values(**values))
+
+    async def certified(self, tenant_id: str, oid: str, thumbprint: str, now: int) -> bool:
+        live = _certified_key(tenant_id, oid, thumbprint) & (_certified.c.expires_at > now)
+        return await self._one(select(_certified.c.expires_at).where(live)) is not None
+
+    async def sweep(self, now: int) -> None:
+        """Delete what expired; a family or session is refused by its dates long before it is deleted."""
+        async with self._engine.begin() as connection:
+            for table in (_families, _sessions, _certified):
+                await connection.execute(delete(table).where(table.c.expires_at < now))
+
+    async def _one(self, statement: Any) -> Any:  # rows are typed by their statement, which SQLAlchemy cannot say
+        async with self._engine.connect() as connection:
+            return (await connection.execute(statement)).first()
+
+    async def _write(self, statement: Any) -> int:  # as above
+        async with self._engine.begin() as connection:
+            return int((await connection.execute(statement)).rowcount)
+
+
+def _durable(connection: Any, _record: object) -> None:  # the driver's own connection type
+    cursor = connection.cursor()
+    # A journal that survives kill -9 and loss of power: FULL syncs the log at each commit (sqlite.org/pragma.html).
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute("PRAGMA busy_timeout=5000")
+    cursor.close()
+
+
+def _session(row: Any) -> Session:  # as above
+    return Session(
+        row.id, (row.home_tid, row.home_oid), row.authenticated_at, row.expires_at, row.revoked_at is not None
+    )
+
+
+def _certified_key(tenant_id: str, oid: str, thumbprint: str) -> Any:  # a column expression
+    own = (_certified.c.tenant_id == tenant_id) & (_certified.c.oid == oid)
+    return own & (_certified.c.thumbprint == thumbprint)

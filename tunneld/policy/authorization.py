@@ -1,0 +1,119 @@
+"""Judging the parameters of an authorization request (RFC 6749 §4.1.1, RFC 7636, OpenID Connect Core §3.1.2.1)."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tunneld.policy.directory import Client, Directory, Tenant
+from tunneld.policy.redirects import redirect_allowed
+from tunneld.policy.refusals import Refusal, refusal
+from tunneld.policy.scopes import ScopeRequest, parse_scope
+
+MAX_STATE = 2048  # state, nonce and login_hint come back in a URL; browsers take 2 to 8 KiB of it
+PROMPTS = frozenset({"", "none", "login", "select_account", "consent"})
+
+_CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")  # RFC 7636 §4.2: SHA-256 in base64url is always 43 characters
+_VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")  # RFC 7636 §4.1
+_CAPABILITY = re.compile(r"[A-Za-z0-9_]{1,32}")
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizationRequest:
+    """A well-formed request of a known client, with a redirect URI that may be answered to."""
+
+    tenant: Tenant
+    client: Client
+    redirect_uri: str
+    state: str | None
+    nonce: str | None
+    scope: ScopeRequest
+    challenge: str
+    prompt: str
+    login_hint: str
+    capabilities: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BadAuthorization:
+    """A request that cannot go on. Without a `redirect_uri` nothing may be sent anywhere but to the user's eyes."""
+
+    refusal: Refusal
+    redirect_uri: str | None = None
+    state: str | None = None
+
+
+def parse_authorization(
+    parameters: Mapping[str, str], tenant_text: str, directory: Directory
+) -> AuthorizationRequest | BadAuthorization:
+    """Judge an authorization request; client and redirect URI first, because they decide where errors may go."""
+    tenant = directory.tenant(tenant_text)
+    if tenant is None:
+        return BadAuthorization(refusal(90002))
+    client = directory.clients.get(parameters.get("client_id", ""))
+    if client is None:
+        return BadAuthorization(refusal(700016))
+    redirect_uri = parameters.get("redirect_uri", "")
+    if not redirect_allowed(redirect_uri, client.redirect_uris):
+        return BadAuthorization(refusal(50011))
+    state = parameters.get("state")
+    problem = _problem(parameters)
+    scope = parse_scope(parameters.get("scope", ""))
+    if problem is None and isinstance(scope, str):
+        problem = refusal(28000 if "more than one" in scope else 70011, scope)
+    capabilities = parse_capabilities(parameters.get("claims", ""))
+    if problem is None and capabilities is None:
+        problem = refusal(90014, "The claims parameter is malformed.")
+    if problem is not None or isinstance(scope, str) or capabilities is None:
+        assert problem is not None
+        return BadAuthorization(problem, redirect_uri, state if state is None or len(state) <= MAX_STATE else None)
+    return AuthorizationRequest(
+        tenant, client, redirect_uri, state, parameters.get("nonce"), scope, parameters["code_challenge"],
+        parameters.get("prompt", ""), parameters.get("login_hint", ""), capabilities,
+    )
+
+
+def _problem(parameters: Mapping[str, str]) -> Refusal | None:
+    if parameters.get("response_type") != "code":
+        return refusal(700054)
+    if parameters.get("response_mode", "query") != "query":
+        return refusal(90014, "Only response_mode=query is offered.")
+    challenge, method = parameters.get("code_challenge", ""), parameters.get("code_challenge_method", "")
+    # RFC 7636 §4.3 lets a missing method mean "plain", which proves nothing; RFC 9700 §2.1.1 asks for S256.
+    if method != "S256" or not _CHALLENGE.fullmatch(challenge):
+        return refusal(50147)
+    for name in ("state", "nonce", "login_hint"):
+        if len(parameters.get(name, "")) > MAX_STATE:
+            return refusal(90014, f"The {name} is too long.")
+    if parameters.get("prompt", "") not in PROMPTS:
+        return refusal(90014, "The prompt is not one of none, login, select_account, consent.")
+    return None
+
+
+def verifier_matches(verifier: str, challenge: str) -> bool:
+    """Tell whether a code_verifier belongs to an S256 challenge (RFC 7636 §4.6)."""
+    if not _VERIFIER.fullmatch(verifier):
+        return False
+    digest = hashlib.sha256(verifier.encode("ascii")).digest()
+    return hmac.compare_digest(base64.urlsafe_b64encode(digest).rstrip(b"=").decode(), challenge)
+
+
+def parse_capabilities(claims: str) -> tuple[str, ...] | None:
+    """Return the client capabilities (`xms_cc`) in a `claims` parameter, None when it is malformed."""
+    if not claims:
+        return ()
+    try:
+        document = json.loads(claims)
+        values = document.get("access_token", {}).get("xms_cc", {}).get("values", [])
+    except (ValueError, AttributeError, RecursionError):
+        return None
+    if not isinstance(values, list) or len(values) > 8:
+        return None
+    if not all(isinstance(value, str) and _CAPABILITY.fullmatch(value) for value in values):
+        return None
+    return tuple(values)
