@@ -42,10 +42,10 @@ class RunningLab:
         return document
 
     def flows(self, *options: str) -> list[dict[str, Any]]:
-        """Return flow records, a line each."""
+        """Return flow records, the newest first."""
         done = self.tunneld("flows", "--json", *options)
         assert done.returncode == 0, done.stderr
-        return [json.loads(line) for line in done.stdout.splitlines()]
+        return [json.loads(line) for line in reversed(done.stdout.splitlines())]
 
     def switch(self, tenant: str) -> dict[str, Any]:
         """Switch and return the receipt."""

@@ -84,7 +84,8 @@ class WebConnection(asyncio.Protocol):
                 elif isinstance(event, h11.EndOfMessage):
                     self._answer()
                 elif isinstance(event, h11.ConnectionClosed):
-                    self._transport.close()
+                    if self._request is None:  # else an answer is on its way, and `_finish` closes after it
+                        self._transport.close()
                     return
                 else:  # NEED_DATA or PAUSED
                     return
