@@ -7,7 +7,7 @@ import json
 import signal
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -138,6 +138,7 @@ class Daemon:
             if before != account or self.live.current.tenant_id is None:
                 await self._leave()
                 await self.upkeep.activate(await self._first_tenant())
+            self.discovery.poke()
             return {"type": "result", "signed_in": True, "reason": None, **asdict(account),
                     "tenant": self.live.current.tenant}
         finally:
@@ -181,6 +182,11 @@ class Daemon:
         answer["name_source"] = "request"  # the name came with the question or the flow; nothing was resolved for it
         return answer
 
+    def heard(self, message: Mapping[str, Any]) -> None:
+        """Take note of what an edge said on a control stream."""
+        if message.get("type") == "profile-changed":
+            self.upkeep.poke()
+
     def begin(self, job: Awaitable[None], name: str) -> asyncio.Task[None]:
         async def work() -> None:
             await job
@@ -200,7 +206,10 @@ class Daemon:
     async def _leave(self) -> None:
         """Leave the active tenant for none: new flows go direct, its tunnels go."""
         old = self.live.current
+        if old.tenant_id is None:
+            return
         self.live.current = nobody(self.live.next_epoch())
+        self.switchboard.freeze(old)
         await self.switchboard.retire(old)
         await self.switchboard.close()
 

@@ -50,6 +50,7 @@ class Discovery:
         self.guest_access = guest_access
         self._tenants: tuple[Tenant, ...] = ()
         self.refreshed_at: float | None = None
+        self._wake = asyncio.Event()
 
     def tenants(self) -> tuple[Tenant, ...]:
         """Return what is known now, home first; nothing while nobody is signed in."""
@@ -101,7 +102,16 @@ class Discovery:
                     await self.refresh()
                 except Denied as denied:
                     log.warning("discovery_failed", reason=denied.reason.value)
-            await asyncio.sleep(interval)
+            try:
+                async with asyncio.timeout(interval):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass  # the interval is over, which is the usual case
+            self._wake.clear()
+
+    def poke(self) -> None:
+        """Look now: somebody has just signed in."""
+        self._wake.set()
 
     def _named(self, word: str) -> Tenant | None:
         wanted = word.lower()

@@ -1,0 +1,85 @@
+"""How the commands talk to a running daemon: HTTP/1.1 over its Unix socket."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tunneld.client.settings import default_state_dir
+from tunneld.model.errors import TunneldError
+
+CONNECT_S = 3.0
+ANSWER_S = 60.0
+
+
+class NoDaemonError(TunneldError):
+    """Nobody answers on the control socket."""
+
+
+class RefusedError(TunneldError):
+    """The daemon says no. `reason` is its reason's name."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(f"{reason}: {message}")
+        self.reason = reason
+
+
+class DaemonClient:
+    """One command's connection to the daemon. Raises NoDaemonError or RefusedError, each one clear line."""
+
+    def __init__(self, state: Path | None) -> None:
+        self._path = (state or default_state_dir()) / "control.sock"
+        timeout = httpx.Timeout(ANSWER_S, connect=CONNECT_S)
+        self._http = httpx.Client(
+            transport=httpx.HTTPTransport(uds=str(self._path)), base_url="http://tunneld", timeout=timeout
+        )
+
+    def get(self, path: str, **query: str | None) -> dict[str, Any]:
+        """Return the answer to a question."""
+        with self._errors():
+            asked = {name: value for name, value in query.items() if value is not None}
+            return self._object(self._http.get(path, params=asked))
+
+    def post(self, path: str) -> dict[str, Any]:
+        """Have something done that takes no time, and return what the daemon says of it."""
+        with self._errors():
+            return self._object(self._http.post(path))
+
+    def lines(self, method: str, path: str, *, patient: bool = False, **parts: Any) -> Iterator[dict[str, Any]]:
+        """Yield the JSON lines of a long answer as they come; `patient` waits for each as long as it takes."""
+        timeout = httpx.Timeout(None, connect=CONNECT_S) if patient else httpx.Timeout(ANSWER_S, connect=CONNECT_S)
+        with self._errors(), self._http.stream(method, path, timeout=timeout, **parts) as answer:
+            if answer.is_error:
+                answer.read()
+                self._object(answer)
+            for line in answer.iter_lines():
+                if line:
+                    yield json.loads(line)
+
+    def _object(self, answer: httpx.Response) -> dict[str, Any]:
+        try:
+            body = answer.json()
+        except ValueError:
+            body = None
+        if not isinstance(body, dict):
+            raise NoDaemonError(f"{self._path}: something else than a daemon answers there")
+        if answer.is_error:
+            error = body.get("error") or {}
+            raise RefusedError(str(error.get("reason", answer.status_code)), str(error.get("message", "")))
+        return body
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Turn the transport's errors into the one line that helps."""
+        try:
+            yield
+        except (httpx.ConnectError, httpx.ConnectTimeout):
+            mend = "start one with `tunneld run` or `tunneld lab up`, or name its state directory with --state"
+            raise NoDaemonError(f"no daemon answers at {self._path} ({mend})") from None
+        except (httpx.HTTPError, ValueError) as error:
+            raise NoDaemonError(f"the daemon at {self._path} went away: {str(error) or type(error).__name__}") from None

@@ -1,0 +1,146 @@
+"""What people see of the daemon's answers. Nothing here decides anything."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+GOOD, BAD, DIM = "green", "red", "dim"
+COLOURS = {
+    "connected": GOOD, "connecting": "yellow", "degraded": "yellow", "unreachable": BAD, "unauthenticated": BAD,
+    "disconnected": BAD, "tunnel": GOOD, "direct": "cyan", "block": BAD, "active": GOOD, "terminated": BAD,
+    "refused": BAD, "won": GOOD,
+}  # fmt: skip
+
+
+def status(answer: dict[str, Any]) -> RenderableType:
+    facts = _grid()
+    facts.add_row("state", _coloured(answer["state"]))
+    facts.add_row("organization", answer["organization"] or "-")
+    facts.add_row("tenant", f"{answer['tenant'] or '-'} (home: {answer['home'] or '-'}), epoch {answer['epoch']}")
+    facts.add_row("user", answer["user"] or "nobody; run `tunneld login`")
+    profile = answer["profile"]
+    facts.add_row("profile", _profile(profile) if profile else "none")
+    facts.add_row("flows", str(answer["flows"]))
+    if not answer["channels"]:
+        return facts
+    channels = _table("channel", "state", "since", "edge", "reason")
+    for name, channel in answer["channels"].items():
+        row = (name, _coloured(channel["state"]), channel["since"], channel["edge"], channel["reason"] or "")
+        channels.add_row(*row)
+    return Group(facts, Text(), channels)
+
+
+def tenants(answer: dict[str, Any]) -> RenderableType:
+    table = _table("", "name", "organization", "user type", "id")
+    for tenant in answer["tenants"]:
+        mark = "●" if tenant["active"] else ""
+        kind = "home" if tenant["home"] else tenant["user_type"].lower()
+        table.add_row(mark, tenant["name"], tenant["display_name"], kind, tenant["id"])
+    if not answer["guest_access_enabled"]:
+        return Group(table, Text("External user access is off on this machine: no other tenant is looked for.", DIM))
+    return table
+
+
+def health(answer: dict[str, Any]) -> RenderableType:
+    table = _table("", "check", "detail")
+    for check in answer["checks"]:
+        table.add_row(Text("ok", GOOD) if check["ok"] else Text("NO", BAD), check["check"], check["detail"])
+    return table
+
+
+def flows(lines: list[dict[str, Any]]) -> RenderableType:
+    table = _table("begin", "state", "destination", "action", "tenant", "channel", "rule", "sent", "received", "reason")
+    for flow in lines:
+        table.add_row(
+            _time(flow["begin"]), _coloured(flow["state"]), f"{flow['destination']}:{flow['port']}",
+            _coloured(flow["action"] or "-"), f"{flow['tenant'] or '-'}/{flow['epoch']}", flow["channel"] or "-",
+            flow["rule_id"] or "-", str(flow["bytes_sent"]), str(flow["bytes_received"]), flow["reason"] or "",
+        )  # fmt: skip
+    return table
+
+
+def flow_line(flow: dict[str, Any]) -> str:
+    """Return one flow as one line, for following."""
+    where = f"{flow['tenant'] or '-'}/{flow['epoch']} {flow['channel'] or '-'} {flow['rule_id'] or '-'}"
+    size = f"{flow['bytes_sent']}>{flow['bytes_received']}<"
+    return (
+        f"{_time(flow['begin'])} {flow['state']:10} {flow['action'] or '-':7} {flow['destination']}:{flow['port']} "
+        f"{where} {size} {flow['reason'] or ''}"
+    ).rstrip()
+
+
+def receipt(answer: dict[str, Any]) -> RenderableType:
+    facts = _grid()
+    done = Text("committed", GOOD) if answer.get("committed") else Text(f"not committed: {answer['reason']}", BAD)
+    facts.add_row("switch", Text(f"{answer.get('from') or '-'} → {answer.get('to') or '-'}  ") + done)
+    if answer.get("detail"):
+        facts.add_row("because", answer["detail"])
+    if not answer.get("committed"):
+        return facts
+    phases, counts = answer["phases"], answer["flows"]
+    facts.add_row("epoch", str(answer["epoch"]))
+    facts.add_row("times", "  ".join(f"{name[:-3]} {ms:.1f} ms" for name, ms in phases.items() if ms is not None))
+    facts.add_row("flows", "  ".join(f"{count} {name}" for name, count in counts.items()))
+    after = answer["old_epoch_bytes_after_commit"]
+    shown = "unknown: an edge did not answer" if after is None else f"{after} (counted by the edges)"
+    facts.add_row("bytes after the commit", shown)
+    return facts
+
+
+def explanation(answer: dict[str, Any]) -> RenderableType:
+    facts = _grid()
+    asked = f"{answer['destination']}:{answer['port']}/{answer['protocol']}"
+    facts.add_row(asked, _coloured(answer["verdict"] or "-"))
+    facts.add_row("reason", answer["reason"] or "-")
+    rule = answer["rule"]
+    facts.add_row("rule", f"{rule['id']} (priority {rule['priority']})" if rule else "none matched")
+    if rule and rule["application"]:
+        facts.add_row("application", rule["application"])
+    facts.add_row("channel", f"{answer['channel'] or '-'} {answer.get('channel_state') or ''}".rstrip())
+    facts.add_row("tenant", f"{answer['tenant'] or '-'}, epoch {_or_dash(answer['epoch'])}")
+    if answer.get("token_state"):
+        facts.add_row("token", answer["token_state"])
+    parts: list[RenderableType] = [facts]
+    for title, rows in (("candidates", answer["candidates"]), ("near misses", answer.get("near_misses"))):
+        if rows:
+            table = _table(title, "outcome", "because")
+            for row in rows:
+                table.add_row(row["rule"], _coloured(row.get("outcome", "missed")), row["because"])
+            parts += [Text(), table]
+    return Group(*parts)
+
+
+def _profile(profile: dict[str, Any]) -> str:
+    age = "of the last run" if profile["age_s"] is None else f"{profile['age_s']:.0f} s old"
+    return f"{profile['id']} version {profile['version']}, {age}"
+
+
+def _coloured(word: str) -> Text:
+    return Text(word, COLOURS.get(word, ""))
+
+
+def _or_dash(value: object) -> str:
+    return "-" if value is None else str(value)
+
+
+def _time(text: str) -> str:
+    """Return the time of day of an RFC 3339 text, to the millisecond."""
+    return text[11:23]
+
+
+def _grid() -> Table:
+    grid = Table(box=None, show_header=False, pad_edge=False)
+    grid.add_column(style=DIM)
+    grid.add_column(overflow="fold")
+    return grid
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
