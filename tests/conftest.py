@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import os
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -22,15 +23,22 @@ def pytest_asyncio_loop_factories() -> dict[str, LoopFactory]:
     return {name: LOOPS[name] for name in TESTED}
 
 
-def _sockets() -> set[str]:
-    found: set[str] = set()
+def _sockets() -> dict[str, str]:
+    """Return our sockets that have an address: loops open anonymous pairs for themselves when they please."""
+    ours: set[str] = set()
     for fd in os.listdir("/proc/self/fd"):
         try:
             target = os.readlink(f"/proc/self/fd/{fd}")
         except OSError:
             continue  # the descriptor of this very listing
-        if target.startswith("socket:"):
-            found.add(f"fd {fd} {target}")
+        if target.startswith("socket:["):
+            ours.add(target[8:-1])
+    found: dict[str, str] = {}
+    for table, column in (("tcp", 9), ("tcp6", 9), ("udp", 9), ("udp6", 9), ("unix", 6)):
+        for line in Path(f"/proc/self/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[column] in ours and (table != "unix" or len(fields) > 7):
+                found[fields[column]] = f"{table} {' '.join(fields[1:4])}"
     return found
 
 
@@ -42,7 +50,7 @@ async def leak_check() -> AsyncIterator[None]:
     deadline = asyncio.get_running_loop().time() + SETTLE_S
     while True:
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        sockets = _sockets() - before
+        sockets = [text for inode, text in _sockets().items() if inode not in before]
         if not (tasks or sockets):
             return
         if asyncio.get_running_loop().time() > deadline:
