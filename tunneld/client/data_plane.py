@@ -10,7 +10,7 @@ from typing import Any
 from tunneld.client.flow import ClientFlow
 from tunneld.client.live import LiveState
 from tunneld.client.ports import Credentials, EdgeAddress
-from tunneld.client.router import MappedHost, Resolve, Router
+from tunneld.client.router import MappedHost, Router
 from tunneld.client.settings import Settings
 from tunneld.client.tunnel import ChannelTunnel
 from tunneld.inbound.request import Opener
@@ -18,7 +18,12 @@ from tunneld.journal.flows import CorrelationIds, FlowRecord
 from tunneld.model.address import parse_authority, parse_ip
 from tunneld.model.reasons import Reason
 from tunneld.model.verdict import Channel
+from tunneld.net.relay import SocketEnd
+from tunneld.net.resolve import Resolve
+from tunneld.net.vigil import keep_vigil
 from tunneld.policy.destinations import Endpoint
+
+HALF_CLOSE_S = 60.0  # Envoy's stream idle timeout is 5 minutes, Xray's after a FIN 1 s; ssh and nc -N need some
 
 
 class TunnelledDataPlane:
@@ -40,6 +45,7 @@ class TunnelledDataPlane:
             allowed=frozenset(map(_endpoint, settings.allow.destinations)),
             max_flows=settings.limits.flows,
         )
+        group.create_task(keep_vigil(self._ends, half_close_s=HALF_CLOSE_S), name="vigil")
 
     @property
     def opener(self) -> Opener:
@@ -73,6 +79,10 @@ class TunnelledDataPlane:
             # An open flow meters its own record, which is how one comes from the record back to the flow.
             if isinstance(record.meter, ClientFlow) and chosen(record):
                 record.meter.terminate(reason)
+
+    def _ends(self) -> list[SocketEnd]:
+        meters = [record.meter for record in self._live.flows.live.values()]
+        return [meter.near for meter in meters if isinstance(meter, ClientFlow) and isinstance(meter.near, SocketEnd)]
 
     def _heard(self, _: ChannelTunnel, message: dict[str, Any]) -> None:
         if message.get("type") == "profile-changed":

@@ -119,9 +119,8 @@ class FlowStream(StreamEnd):
             return
         reason = refusal_reason(status, fields)
         flow = self.flow
-        if not ended:
-            self.mux.codec.reset(self.stream, ErrorCode.CANCEL)
-            self.mux.flush_soon()
+        self.mux.codec.reset(self.stream, ErrorCode.CANCEL)  # our direction is still open
+        self.mux.flush_soon()
         self.cut()
         flow.stream = None
         flow.router.refused_by_edge(flow, reason)

@@ -28,9 +28,9 @@ DEAD_S = 3.0  # three missed answers at one probe a second
 IDLE_PING_S = 15.0
 RENEW_MARGIN_S = 60.0  # renew an accepted token this long before its end: the clock skew the edge tolerates
 RETIRE_S = 1.0
+CHANNEL_REF = 0  # the number of the channel token itself; applications count from 1
 
 _CONNECT = b"\x02\x07CONNECT"  # `:method: CONNECT` as a literal on the static name
-_NO_BLOCK = b""
 
 LinkEvent = Callable[["EdgeLink", dict[str, Any]], None]
 
@@ -68,6 +68,7 @@ class EdgeLink:
         self._on_message = on_message
         self._on_gone = on_gone
         self._channel_token = ""
+        self._renew_at: float | None = None
         self._last_ping = 0.0
         self._settings_seen = False
 
@@ -90,6 +91,9 @@ class EdgeLink:
             self.mux.fail(Reason.EDGE_UNREACHABLE)
             detail = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
             raise StreamError(Reason.EDGE_UNREACHABLE, detail) from None
+
+    def on_connected(self, transport: asyncio.BaseTransport) -> None:
+        """TLS verified the edge; whether it accepts us shows later."""
 
     def on_settings(self) -> None:
         """HTTP/2 is up: open the session."""
@@ -161,6 +165,23 @@ class EdgeLink:
         ref = next(number for number, known in self._refs.items() if known is grant)
         self.control.send({"type": "token", "ref": ref, "token": token})
 
+    def renewal_due(self, now: float) -> bool:
+        """Say whether the channel token should be renewed, once for each end of a token."""
+        due = self._renew_at is not None and now >= self._renew_at and not self.draining
+        if due:
+            self._renew_at = None
+        return due
+
+    async def renew(self, audience: str) -> None:
+        """Present a fresh channel token. Without one the edge ends the session when the old one expires."""
+        try:
+            async with asyncio.timeout(TOKEN_S):
+                token = await self.credentials.channel_token(audience)
+        except (Denied, TimeoutError):
+            self._renew_at = self.loop.time() + TOKEN_S
+        else:
+            self.control.send({"type": "token", "ref": CHANNEL_REF, "token": token})
+
     # -- retiring ------------------------------------------------------------------------------------------------
 
     def retire(self, kept: list[int]) -> None:
@@ -222,6 +243,7 @@ class EdgeLink:
     def _on_control(self, message: dict[str, Any]) -> None:
         match message["type"]:
             case "ready":
+                self._renew_at = self._deadline(message)
                 if not self.ready.done():
                     self.ready.set_result(None)
             case "token-accepted":
@@ -242,13 +264,14 @@ class EdgeLink:
             self.mux.close(Reason.EDGE_LOST)
 
     def _accepted(self, message: dict[str, Any]) -> None:
+        if message.get("ref") == CHANNEL_REF:
+            self._renew_at = self._deadline(message)
+            return
         grant = self._refs.get(message.get("ref", 0))
         if grant is None or grant.accepted:
             return
-        expires = message.get("expires_at")
-        lifetime = float(expires) - time.time() if isinstance(expires, int | float) else RENEW_MARGIN_S * 2
         grant.accepted = True
-        grant.deadline = self.loop.time() + max(1.0, lifetime - RENEW_MARGIN_S)
+        grant.deadline = self._deadline(message)
         waiting, grant.waiting = grant.waiting, []
         for flow in waiting:
             if flow.over:
@@ -257,6 +280,12 @@ class EdgeLink:
                 self.open(flow, grant.block)
             else:
                 flow.router.refused_by_edge(flow, Reason.EDGE_DRAINING)
+
+    def _deadline(self, message: dict[str, Any]) -> float:
+        """Return the loop time until which a token that the edge just accepted should be used."""
+        expires = message.get("expires_at")
+        lifetime = float(expires) - time.time() if isinstance(expires, int | float) else RENEW_MARGIN_S * 2
+        return self.loop.time() + max(1.0, lifetime - RENEW_MARGIN_S)
 
     def _token_refused(self, message: dict[str, Any]) -> None:
         ref = message.get("ref", 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 import dns.exception
@@ -22,9 +22,9 @@ from tunneld.model.verdict import Hardening, Outcome, Verdict
 from tunneld.net.attach import attach
 from tunneld.net.dial import Dial
 from tunneld.net.relay import OriginEnd
+from tunneld.net.resolve import Resolve
 from tunneld.policy.destinations import Endpoint, forbidden
 
-Resolve = Callable[[str], Awaitable[Sequence[str]]]
 MappedHost = tuple[str, int | None]
 
 # The edge or its connection was at fault and no byte of the flow had moved: asking once more is safe.

@@ -208,6 +208,8 @@ class ChannelTunnel:
             now = self._loop.time()
             for link in list(self._links):
                 link.check(now)
+                if link.renewal_due(now):
+                    self._group.create_task(link.renew(self.audience), name="renew channel token")
                 if link.draining and not link.flows and len(link.mux.codec.streams) <= 1:
                     link.close()
             if self._frozen:
@@ -254,7 +256,7 @@ class ChannelTunnel:
                 self.open(flow)
 
     def _note_failure(self, reason: Reason, detail: str = "") -> None:
-        self._retry_at = self._loop.time() + self._backoff.next_delay(random.random())  # noqa: S311 - jitter
+        self._retry_at = self._loop.time() + self._backoff.next_delay(random.random())
         if not self._links and self.state != ChannelState.CLOSED:
             refused = reason.kind in _REFUSALS
             if self.state in (ChannelState.CONNECTING, ChannelState.CONNECTED):

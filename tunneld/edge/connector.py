@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-import dns.asyncresolver
 import dns.exception
-import dns.nameserver
-import dns.resolver
 
 from tunneld.edge.settings import ConnectorSection, map_key
 from tunneld.model.address import parse_authority, parse_ip
 from tunneld.model.reasons import Reason
 from tunneld.model.verdict import Protocol
+from tunneld.net.resolve import Resolve, Resolver
 from tunneld.policy.admission import Refuse
 from tunneld.policy.destinations import Endpoint, forbidden
 
 MAX_ADDRESSES = 8  # tried one after the other; more only delay the refusal
 MAX_CIRCUITS = 65536
-RESOLVE_S = 3.0
 
-Resolve = Callable[[str], Awaitable[Sequence[str]]]
 
 
 class Origin(NamedTuple):
@@ -63,7 +59,7 @@ class Connector:
     ) -> None:
         self._settings = settings
         self._clock = clock
-        self._resolve = resolve or system_resolver(settings.nameservers)
+        self._resolve = resolve or Resolver(settings.nameservers).resolve
         self._allowed = frozenset(parse_authority(text) for text in settings.allow)
         self._own: frozenset[Endpoint] = frozenset()
         self._circuits: dict[str, _Circuit] = {}
@@ -132,27 +128,3 @@ class Connector:
         if not good:
             return Refuse(Reason.FORBIDDEN_DESTINATION, addresses[0])
         return Origin(good, port, key in self._settings.proxy_protocol, circuit=key, mapped=False)
-
-
-def system_resolver(nameservers: Sequence[str] = ()) -> Resolve:
-    """Return a resolver of names to addresses, IPv4 first, over `nameservers` or those of the system."""
-    resolver: dns.asyncresolver.Resolver | None = None
-
-    async def resolve(host: str) -> Sequence[str]:
-        nonlocal resolver
-        if resolver is None:  # made at the first use: a machine without resolv.conf may never need one
-            resolver = _resolver(nameservers)
-        answers = await resolver.resolve_name(host, lifetime=RESOLVE_S)
-        return list(answers.addresses())
-
-    return resolve
-
-
-def _resolver(nameservers: Sequence[str]) -> dns.asyncresolver.Resolver:
-    resolver = dns.asyncresolver.Resolver(configure=not nameservers)
-    if nameservers:
-        pairs = [parse_authority(text) for text in nameservers]
-        resolver.nameservers = [dns.nameserver.Do53Nameserver(address, port) for address, port in pairs]
-    resolver.search = []  # a name in a request is complete; search lists turn one name into another
-    resolver.cache = dns.resolver.LRUCache(4096)
-    return resolver

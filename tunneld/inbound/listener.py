@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import os
 import socket
 from types import TracebackType
 
 from tunneld.inbound.reception import Reception
 from tunneld.inbound.stream import InboundConnection
-from tunneld.model.address import format_authority
-from tunneld.model.errors import DocumentError
 from tunneld.net.attach import attach
 
 BACKLOG = 1024  # The kernel cuts it to net.core.somaxconn; Envoy and nginx ask for 511 and more.
@@ -20,31 +17,6 @@ RETRY_S = 0.1  # trio's SLEEP_TIME after running out of descriptors
 
 # accept(2): these are about us, not about the connection, and the socket stays readable meanwhile.
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-
-
-def bind(host: str, port: int, *, where: str = "", path: str = "proxy") -> socket.socket:
-    """Return a bound socket for `host`:`port` (0 takes a free port).
-
-    Raises DocumentError naming the setting (`where`, `path`) if the address is taken or is not ours. SO_REUSEPORT
-    is never set, since it would hide that another program already listens there.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setblocking(False)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # ports of closed connections stay in TIME_WAIT
-        sock.bind((host, port))
-    except OSError as error:
-        sock.close()
-        mends = {
-            errno.EADDRINUSE: "stop the program that listens there, or choose another port; 0 takes a free one",
-            errno.EACCES: "choose a port above 1023",
-            errno.EADDRNOTAVAIL: "choose an address of this machine, such as 127.0.0.1",
-        }
-        text = os.strerror(error.errno) if error.errno else str(error)
-        message = f"cannot listen on {format_authority(host, port)}: {text}"
-        raise DocumentError(where, path, message, mends.get(error.errno or 0, "")) from None
-    return sock
 
 
 class Listener:

@@ -58,8 +58,11 @@ class StreamOwner(Protocol):
 class MuxOwner(Protocol):
     """What a connection's owner is told."""
 
+    def on_connected(self, transport: asyncio.BaseTransport) -> None:
+        """TLS is up; nothing was read yet."""
+
     def on_settings(self) -> None:
-        """The peer's first SETTINGS arrived: HTTP/2 is up."""
+        """The peer's SETTINGS arrived: HTTP/2 is up."""
 
     def on_request(self, stream: Stream, fields: list[Field], ended: bool) -> None:
         """The peer opened a stream; set `stream.owner` or reset it."""
@@ -99,6 +102,7 @@ class Mux(asyncio.BufferedProtocol):
         self.transport = transport
         self._copies = keeps_no_reference(transport)
         self.transport.set_write_buffer_limits(high=WRITE_HIGH)
+        self.owner.on_connected(transport)
         self.flush()
 
     def get_buffer(self, sizehint: int) -> memoryview:

@@ -88,8 +88,8 @@ class SocketEnd(asyncio.BufferedProtocol):
     """
 
     __slots__ = (
-        "_copies", "_ended", "_on_end", "_paused",
-        "bytes_read", "bytes_written", "eof_in", "eof_out", "lost_reason", "peer", "transport",
+        "_copies", "_ended", "_paused",
+        "bytes_read", "bytes_written", "eof_in", "eof_out", "lost_reason", "on_end", "peer", "transport",
     )
 
     def __init__(self, peer: FlowEnd, *, lost_reason: Reason, on_end: Callable[[Reason], None] | None = None) -> None:
@@ -100,7 +100,7 @@ class SocketEnd(asyncio.BufferedProtocol):
         self.eof_in = False  # our far side sent FIN
         self.eof_out = False  # we sent FIN to our far side
         self.lost_reason = lost_reason
-        self._on_end = on_end
+        self.on_end = on_end
         self._ended = False
         self._paused = False
         self._copies = False
@@ -179,8 +179,8 @@ class SocketEnd(asyncio.BufferedProtocol):
         self.peer = NOBODY
         if self.transport is not None:
             abort_with_reset(self.transport)
-        if self._on_end is not None:
-            self._on_end(reason)
+        if self.on_end is not None:
+            self.on_end(reason)
 
     def pause_reading(self) -> None:
         """Stop reading; idempotent, and remembered if the transport is not there yet."""
@@ -194,6 +194,17 @@ class SocketEnd(asyncio.BufferedProtocol):
         if self.transport is not None and not self.eof_in:
             self.transport.resume_reading()
 
+    @property
+    def unwatched(self) -> bool:
+        """Say whether the loop would not notice a reset of our far side (see `vigil.py`)."""
+        return not self._ended and (self._paused or self.eof_in or self.eof_out)
+
+    def break_off(self, reason: Reason) -> None:
+        """End the flow from here: both far sides see a reset."""
+        peer = self.peer
+        self.reset(reason)
+        peer.reset(reason)
+
     # -- ends ----------------------------------------------------------------------------------------------------
 
     def _finish_if_done(self) -> None:
@@ -201,15 +212,15 @@ class SocketEnd(asyncio.BufferedProtocol):
             self._ended = True
             self.transport.close()  # flushes what is still buffered, then closes
             self.peer = NOBODY
-            if self._on_end is not None:
-                self._on_end(Reason.COMPLETED)
+            if self.on_end is not None:
+                self.on_end(Reason.COMPLETED)
 
     def _end(self, reason: Reason) -> None:
         self._ended = True
         peer, self.peer = self.peer, NOBODY
         peer.reset(reason)
-        if self._on_end is not None:
-            self._on_end(reason)
+        if self.on_end is not None:
+            self.on_end(reason)
 
 
 class OriginEnd(SocketEnd):

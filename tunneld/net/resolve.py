@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import dns.asyncresolver
-import dns.exception
+import dns.nameserver
 import dns.resolver
+
+from tunneld.model.address import parse_authority
 
 LIFETIME_S = 5.0  # resolv.conf(5): the default timeout of one attempt; browsers give up after about as long
 CACHE_ENTRIES = 10_000  # unbound keeps 4 MiB of messages by default, which is about as many
 
 
-class Resolver:
-    """The system's DNS servers, with a cache that obeys time to live."""
+Resolve = Callable[[str], Awaitable[Sequence[str]]]
 
-    def __init__(self) -> None:
+
+class Resolver:
+    """The system's DNS servers, or those given as `address:port`, with a cache that obeys time to live."""
+
+    def __init__(self, nameservers: Sequence[str] = ()) -> None:
+        self._nameservers = nameservers
         self._resolver: dns.asyncresolver.Resolver | None = None
 
     async def resolve(self, host: str) -> list[str]:
@@ -28,7 +34,10 @@ class Resolver:
     def _configured(self) -> dns.asyncresolver.Resolver:
         # On first use: a machine without /etc/resolv.conf can still run everything that needs no name.
         if self._resolver is None:
-            self._resolver = dns.asyncresolver.Resolver()
+            self._resolver = dns.asyncresolver.Resolver(configure=not self._nameservers)
+            if self._nameservers:
+                pairs = [parse_authority(text) for text in self._nameservers]
+                self._resolver.nameservers = [dns.nameserver.Do53Nameserver(*pair) for pair in pairs]
             self._resolver.cache = dns.resolver.LRUCache(CACHE_ENTRIES)
         return self._resolver
 

@@ -37,6 +37,15 @@ def server_context(*, certificate: PathLike, key: PathLike, client_ca: PathLike)
     return context
 
 
+def interop_context(*, certificate: PathLike, key: PathLike) -> ssl.SSLContext:
+    """Return a context that serves `certificate` to clients without one: for foreign proxies, which bring tokens."""
+    context = _context(ssl.PROTOCOL_TLS_SERVER)
+    context.num_tickets = 0
+    context.options |= ssl.OP_NO_TICKET | ssl.OP_CIPHER_SERVER_PREFERENCE
+    _load_identity(context, certificate, key)
+    return context
+
+
 def client_context(*, ca: PathLike, certificate: PathLike | None = None, key: PathLike | None = None) -> ssl.SSLContext:
     """Return a context that trusts `ca` and nothing else, and shows `certificate` where one is given."""
     context = _context(ssl.PROTOCOL_TLS_CLIENT)  # implies CERT_REQUIRED and check_hostname

@@ -8,7 +8,6 @@ packed in place by `pack_data` around bytes that the caller holds, after asking 
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
 
 from tunneld.model.errors import LocalProtocolError
@@ -32,10 +31,6 @@ class Limits:
     buffered: int = 64 * 1024 * 1024
     frame_size: int = 256 * 1024  # large frames: Python's cost is per call, not per byte
     streams: int = 1001  # 1,000 flows and the control stream
-
-
-# How many resets of ours are remembered, so that frames already in flight are not mistaken for an attack.
-_REMEMBERED_RESETS = 4096
 
 
 class Connection:
@@ -69,7 +64,6 @@ class Connection:
         self._next_id = 1 if client else 2
         self._own_open = 0
         self._remote_open = 0
-        self._resets: OrderedDict[int, None] = OrderedDict()
         self._payload_stream: Stream | None = None
         self._payload_ends = False
         self._reader = FrameReader(self)
@@ -266,9 +260,6 @@ class Connection:
         if stream.id not in self.streams:
             return
         self.out.append(frames.rst_stream(stream.id, code))
-        self._resets[stream.id] = None
-        if len(self._resets) > _REMEMBERED_RESETS:
-            self._resets.popitem(last=False)
         self.forget(stream)
 
     def ping(self, opaque: bytes) -> None:
@@ -292,10 +283,10 @@ class Connection:
         """Open the peer's stream `stream_id`, or refuse it for want of room."""
         self.highest_remote = stream_id
         stream = Stream(stream_id, self.peer_initial_window, self.limits.stream_window)
-        if self._remote_open >= self.limits.streams or self.goaway_sent is not None:
-            if self.goaway_sent is None or stream_id <= self.goaway_sent:
-                self.out.append(frames.rst_stream(stream_id, ErrorCode.REFUSED_STREAM))
-                self._resets[stream_id] = None
+        if self.goaway_sent is not None and stream_id > self.goaway_sent:
+            return None  # §6.8: the peer knows that it was not processed
+        if self._remote_open >= self.limits.streams:
+            self.out.append(frames.rst_stream(stream_id, ErrorCode.REFUSED_STREAM))
             return None
         self._remote_open += 1
         self.streams[stream_id] = stream

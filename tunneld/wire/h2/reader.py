@@ -1,4 +1,4 @@
-"""Cuts the peer's byte stream into frames, however it is chopped. DATA payload passes through without being gathered."""
+"""Cuts the byte stream into frames, however it is chopped. DATA payload passes through without being gathered."""
 
 from __future__ import annotations
 

@@ -1,0 +1,179 @@
+"""One flow at the edge: from an admitted CONNECT to the origin and to its two records."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+from tunneld.edge.connector import Origin
+from tunneld.journal.flows import CLOSED, REFUSED, TERMINATED, FlowRecord
+from tunneld.model.reasons import Kind, Reason
+from tunneld.net.attach import attach
+from tunneld.net.dial import Dial
+from tunneld.net.mux import Mux
+from tunneld.net.relay import NOBODY, OriginEnd
+from tunneld.net.stream_end import StreamEnd
+from tunneld.policy.admission import Refuse
+from tunneld.wire.h2.frames import ErrorCode
+from tunneld.wire.h2.header_block import STATUS_200, encode_field
+from tunneld.wire.h2.stream import Stream
+from tunneld.wire.proxy_status import answer_for, encode_proxy_status
+
+if TYPE_CHECKING:
+    from tunneld.edge.session import EdgeSession
+
+_REFUSALS: dict[Reason, bytes] = {}
+
+
+def refusal_block(reason: Reason, challenge: str = "") -> bytes:
+    """Return the header block that refuses a stream with `reason` (RFC 9209; RFC 9110 §11.7.1 for a challenge)."""
+    block = _REFUSALS.get(reason)
+    if block is None:
+        status = str(answer_for(reason).status).encode()
+        block = encode_field(b":status", status) + encode_field(b"proxy-status", encode_proxy_status(reason).encode())
+        _REFUSALS[reason] = block
+    if reason.kind is Kind.STEP_UP:
+        value = f'Bearer error="insufficient_claims", claims="{challenge}"'
+        block += encode_field(b"proxy-authenticate", value.encode())
+    return block
+
+
+def refuse_stream(mux: Mux, stream: Stream, reason: Reason) -> None:
+    """Answer a stream with a refusal and be done with it."""
+    mux.codec.send_headers(stream, refusal_block(reason), end_stream=True)
+    StreamEnd(mux, stream).cut()
+    mux.flush_soon()
+
+
+class EdgeFlow(StreamEnd):
+    """A tunnelled flow's stream, and the origin behind it."""
+
+    __slots__ = ("_dial", "_early", "_eof", "application", "origin", "record", "session")
+
+    def __init__(self, session: EdgeSession, stream: Stream, record: FlowRecord, application: str | None) -> None:
+        super().__init__(session.mux, stream)
+        self.session = session
+        self.record = record
+        self.application = application
+        self.origin: OriginEnd | None = None
+        self._dial: Dial | None = None
+        self._early = b""
+        self._eof = False
+
+    def counts(self) -> tuple[int, int]:
+        """Return what went to and came from the origin (see `journal.flows.Meter`)."""
+        origin = self.origin
+        return (origin.bytes_written, origin.bytes_read) if origin is not None else (0, 0)
+
+    # -- opening -------------------------------------------------------------------------------------------------
+
+    def connect(self, where: Origin | Refuse | None) -> None:
+        """Dial the origin; None means that its name must be resolved first."""
+        if where is None:
+            self.session.group.create_task(self._resolve(), name="locate")
+        elif isinstance(where, Refuse):
+            self.refuse(where.reason)
+        else:
+            self._start(where)
+
+    async def _resolve(self) -> None:
+        record = self.record
+        where = await self.session.tenant.connector.locate(record.destination, record.port)
+        if not self.ended:
+            self.connect(where)
+
+    def _start(self, where: Origin) -> None:
+        connector = self.session.tenant.connector
+
+        def connected(sock: socket.socket, address: str) -> None:
+            connector.reached(where)
+            self.record.destination_ip = address
+            self.origin = OriginEnd(lambda end: self._opened(end, where))
+            attach(self.mux.loop, sock, self.origin, self.session.group)
+
+        def failed(reason: Reason) -> None:
+            if reason is not Reason.ORIGIN_REFUSED:
+                connector.failed(where)
+            self.refuse(reason)
+
+        self._dial = Dial(self.mux.loop, where.addresses, where.port, connected, failed)
+        self._dial.start()
+
+    def _opened(self, origin: OriginEnd, where: Origin) -> None:
+        """The origin's transport is there: answer 200 and let both directions flow."""
+        if self.ended:
+            origin.reset(Reason.CLIENT_RESET)
+            return
+        self.mux.codec.send_headers(self.stream, STATUS_200)
+        self.mux.flush_soon()
+        self.record.meter = self
+        origin.on_end = self._over
+        origin.peer = self
+        if where.proxy_protocol:
+            origin.write(self.session.proxy_header(self.record))
+            origin.bytes_written = 0  # ours, not the user's
+        self.peer = origin
+        early, self._early = self._early, b""
+        if early:
+            super().on_data(memoryview(early))
+        if self._eof:
+            self.on_stream_end()
+
+    # -- what the connection calls -------------------------------------------------------------------------------
+
+    def on_data(self, data: memoryview) -> None:
+        """Pass on, or hold what came before the origin was there."""
+        if self.peer is NOBODY and not self.ended:
+            self._early += data
+        else:
+            super().on_data(data)
+
+    def on_stream_end(self) -> None:
+        """FIN for the origin, now or as soon as it is there."""
+        if self.peer is NOBODY:
+            self._eof = True
+        else:
+            super().on_stream_end()
+
+    def on_reset(self, reason: Reason) -> None:
+        """The client reset the stream, or its connection broke."""
+        if self.ended:
+            return
+        if self.peer is NOBODY:
+            self._abandon()
+            self.cut()
+            self.session.flow_over(self, TERMINATED, reason)
+        else:
+            super().on_reset(reason)
+
+    # -- ends ----------------------------------------------------------------------------------------------------
+
+    def refuse(self, reason: Reason) -> None:
+        """Say no instead of 200."""
+        if not self.ended:
+            self.mux.codec.send_headers(self.stream, refusal_block(reason), end_stream=True)
+            self.mux.flush_soon()
+            self.cut()
+            self.session.flow_over(self, REFUSED, reason)
+
+    def terminate(self, reason: Reason) -> None:
+        """End the flow from our side: both far sides see a reset."""
+        if self.ended:
+            return
+        origin = self.origin
+        opened = self.peer is not NOBODY
+        self.mux.codec.reset(self.stream, ErrorCode.CONNECT_ERROR)
+        self.mux.flush_soon()
+        self.cut()
+        if opened and origin is not None:
+            origin.reset(reason)  # reports the end through `_over`
+        else:
+            self._abandon()
+            self.session.flow_over(self, TERMINATED, reason)
+
+    def _abandon(self) -> None:
+        if self._dial is not None:
+            self._dial.cancel()
+
+    def _over(self, reason: Reason) -> None:
+        self.session.flow_over(self, CLOSED if reason.kind is Kind.OK else TERMINATED, reason)

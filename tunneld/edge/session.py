@@ -1,0 +1,385 @@
+"""One tunnel connection at the edge: who is at the other end, which tokens it may use, and the flows it opens.
+
+Implements `net.mux.MuxOwner`. A connection serves exactly one tenant, one channel and one user.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from tunneld.edge.flows import EdgeFlow, refusal_block, refuse_stream
+from tunneld.edge.tenant import TenantEdge
+from tunneld.journal.flows import FlowRecord
+from tunneld.model.address import parse_authority
+from tunneld.model.errors import PeerProtocolError, TokenError
+from tunneld.model.identity import VerifiedClaims
+from tunneld.model.reasons import Reason
+from tunneld.model.verdict import Channel, Protocol
+from tunneld.net.control_stream import ControlStream
+from tunneld.net.mux import Mux
+from tunneld.net.stream_end import StreamEnd
+from tunneld.policy.admission import (
+    Admit,
+    Decision,
+    DestinationGate,
+    Refuse,
+    Tunnel,
+    admit_flow,
+    admit_session,
+    admit_token,
+)
+from tunneld.wire.h2.connection import Limits
+from tunneld.wire.h2.frames import MAX_STREAM_ID, ErrorCode
+from tunneld.wire.h2.header_block import STATUS_200, Field
+from tunneld.wire.h2.stream import Stream
+from tunneld.wire.proxy_protocol import encode_proxy_header
+from tunneld.wire.x509 import read_client_identity
+
+if TYPE_CHECKING:
+    from tunneld.edge.server import EdgeServer
+
+log = structlog.get_logger("tunneld.edge")
+
+SESSION_PATH = b"/tunnel/v1/session"
+MAX_REFS = 1024  # tokens accepted on one connection: one an application and renewal
+CHANNEL_REF = 0
+
+_authority = lru_cache(maxsize=8192)(parse_authority)
+
+
+class EdgeSession:
+    """The edge's half of one tunnel connection."""
+
+    def __init__(
+        self, server: EdgeServer, tenant: TenantEdge, tunnel: Tunnel, group: asyncio.TaskGroup, *, interop: bool = False
+    ) -> None:
+        self.server = server
+        self.tenant = tenant
+        self.tunnel = tunnel
+        self.group = group
+        limits = Limits(streams=server.settings.limits.streams + 1)
+        self.mux = Mux(self, client=False, loop=asyncio.get_running_loop(), limits=limits)
+        self.closed: asyncio.Future[None] = self.mux.loop.create_future()
+        self.flows: set[EdgeFlow] = set()
+        self.gate: DestinationGate | None = None
+        self._interop = interop
+        self._claims: VerifiedClaims | None = None
+        self._grant: Admit | None = None
+        self._refs: dict[bytes, Admit] = {}
+        self._control: ControlStream | None = None
+        self._retired = False
+        self._source = ("", 0)
+
+    @property
+    def user(self) -> str:
+        """Return the object id of whoever is at the other end, for records and caps."""
+        client = self.tunnel.client
+        return client.oid if client is not None else (self._claims.oid if self._claims else "")
+
+    # -- what the mux calls --------------------------------------------------------------------------------------
+
+    def on_connected(self, transport: asyncio.BaseTransport) -> None:
+        """Note where the connection comes from, and whom the certificate that TLS just verified speaks for."""
+        self._source = transport.get_extra_info("peername", ("", 0))[:2]
+        if self._interop:
+            return
+        tls = transport.get_extra_info("ssl_object")
+        certificate = tls.getpeercert(binary_form=True) if tls is not None else None
+        try:
+            if certificate is None:
+                raise PeerProtocolError(Reason.CERTIFICATE_MISSING)
+            client = read_client_identity(certificate)
+        except PeerProtocolError as error:
+            self.mux.fail(error.reason, error.detail)
+            return
+        if client.tenant_id != self.tunnel.tenant_id:
+            # The chain already ends at this tenant's authority; resumption and mistakes in files do not.
+            self.mux.fail(Reason.CERTIFICATE_TENANT, client.tenant_id)
+        self.tunnel = self.tunnel._replace(client=client)
+
+    def on_settings(self) -> None:
+        """Nothing waits for the client's settings."""
+
+    def on_goaway(self, code: int, debug: bytes) -> None:
+        """The client opens nothing more; its flows go on."""
+
+    def on_request(self, stream: Stream, fields: list[Field], ended: bool) -> None:
+        """CONNECT opens a flow, POST the session; nothing else is offered."""
+        method = fields[0][1] if fields[0][0] == b":method" else dict(fields)[b":method"]
+        if method == b"CONNECT":
+            self._connect(stream, fields)
+        elif method == b"POST" and dict(fields).get(b":path") == SESSION_PATH and not self._interop:
+            self._open_session(stream, fields)
+        else:
+            refuse_stream(self.mux, stream, Reason.UNSUPPORTED_COMMAND)
+
+    def on_lost(self, reason: Reason, detail: str) -> None:
+        """The connection is over; its flows were told."""
+        log.info("tunnel_closed", tenant=self.tenant.name, channel=self.tunnel.channel.value, user=self.user,
+                 reason=reason.value, detail=detail)
+        if not self.closed.done():
+            self.closed.set_result(None)
+
+    # -- the session ---------------------------------------------------------------------------------------------
+
+    def _open_session(self, stream: Stream, fields: list[Field]) -> None:
+        token = _bearer(fields, b"authorization")
+        if self._control is not None or token is None:
+            refuse_stream(self.mux, stream, Reason.TOKEN_MISSING if token is None else Reason.MALFORMED_REQUEST)
+            return
+        self._control = ControlStream(self._on_control, self._on_control_closed)
+        StreamEnd(self.mux, stream, self._control)
+        self.group.create_task(self._start_session(stream, token), name="open session")
+
+    async def _start_session(self, stream: Stream, token: str) -> None:
+        decision = await self._judge_channel_token(token)
+        control = self._control
+        if stream.id not in self.mux.codec.streams or control is None:
+            return
+        if isinstance(decision, Refuse):
+            log.warning("session_refused", tenant=self.tenant.name, channel=self.tunnel.channel.value,
+                        user=self.user, reason=decision.reason.value, detail=decision.detail)
+            self.mux.codec.send_headers(stream, refusal_block(decision.reason), end_stream=True)
+            self.mux.close(decision.reason)
+            return
+        self.mux.codec.send_headers(stream, STATUS_200)
+        control.peer = stream.owner
+        control.send({"type": "ready", "session": f"{id(self):x}", "expires_at": int(decision.expires_at)})
+        self.mux.flush()
+        log.info("session_ready", tenant=self.tenant.name, channel=self.tunnel.channel.value, user=self.user)
+
+    async def _judge_channel_token(self, token: str) -> Decision:
+        try:
+            claims = await self.tenant.verified(token, self._jkt)
+        except TokenError as error:
+            return Refuse(error.reason, error.detail)
+        gate = self.tenant.gate(claims, self.tunnel.channel)
+        decision = admit_session(self.tunnel, claims, profile_assigned=gate is not None, now=time.time())
+        if isinstance(decision, Admit):
+            self._claims, self._grant, self.gate = claims, decision, gate
+        return decision
+
+    @property
+    def _jkt(self) -> str | None:
+        return None if self.tunnel.client is None else self.tunnel.client.jkt
+
+    def _on_control(self, message: dict[str, Any]) -> None:
+        match message["type"]:
+            case "token":
+                ref, token = message.get("ref"), message.get("token")
+                if isinstance(ref, int) and isinstance(token, str) and ref >= 0 and len(self._refs) < MAX_REFS:
+                    self.group.create_task(self._take_token(ref, token), name="take token")
+                else:
+                    self._say({"type": "token-refused", "ref": ref, "reason": Reason.TOKEN_MALFORMED.value})
+            case "retire":
+                keep = message.get("keep", [])
+                self._retire(frozenset(keep) if isinstance(keep, list) else frozenset())
+
+    def _on_control_closed(self, reason: Reason) -> None:
+        """Without a control stream nothing can be revoked, so nothing may go on."""
+        if not self.closed.done():
+            self.mux.close(reason)
+
+    def _say(self, message: dict[str, Any]) -> None:
+        if self._control is not None:
+            self._control.send(message)
+            self.mux.flush_soon()
+
+    async def _take_token(self, ref: int, token: str) -> None:
+        decision = await (self._judge_channel_token(token) if ref == CHANNEL_REF else self._judge_app_token(token))
+        if isinstance(decision, Refuse):
+            log.warning("token_refused", tenant=self.tenant.name, user=self.user, reason=decision.reason.value,
+                        detail=decision.detail)
+            self._say({"type": "token-refused", "ref": ref, "reason": decision.reason.value})
+            return
+        if ref != CHANNEL_REF:
+            self._refs[str(ref).encode()] = decision
+        self._say({
+            "type": "token-accepted", "ref": ref, "application": decision.application,
+            "expires_at": int(decision.expires_at),
+        })
+
+    async def _judge_app_token(self, token: str) -> Decision:
+        """Verify and judge an application's token. On the interoperability listener it brings its own profile."""
+        try:
+            claims = await self.tenant.verified(token, self._jkt)
+        except TokenError as error:
+            return Refuse(error.reason, error.detail)
+        if self._interop:
+            self.gate = self.tenant.gate(claims, Channel.PRIVATE)
+            self._claims = claims
+            if self.gate is None:
+                return Refuse(Reason.PROFILE_NOT_ASSIGNED)
+        if self.gate is None or (self._claims is None and not self._interop):
+            return Refuse(Reason.NO_SESSION)
+        user = None if self._interop or self._claims is None else self._claims.oid
+        return admit_token(self.tunnel, claims, user=user, applications=self.gate.applications, now=time.time())
+
+    # -- flows ---------------------------------------------------------------------------------------------------
+
+    def _connect(self, stream: Stream, fields: list[Field]) -> None:
+        """Admit one flow: the hot path of the edge."""
+        authority = ref = bearer = trace = None
+        for name, value in fields:
+            if name == b":authority":
+                authority = value
+            elif name == b"tunnel-token":
+                ref = value
+            elif name == b"traceparent":
+                trace = value
+            elif name == b"proxy-authorization":
+                bearer = value
+        correlation = _trace_id(trace) or self.server.new_id()
+        try:
+            host, port = _authority((authority or b"").decode("ascii", "replace"))
+        except PeerProtocolError as error:
+            self._refuse_unrecorded(stream, correlation, error.reason)
+            return
+        record = FlowRecord(correlation[16:], correlation, time.time(), host, port)
+        record.tenant = self.tenant.name
+        record.channel = self.tunnel.channel.value
+        record.user = self.user
+        record.action = "tunnel"
+        if bearer is not None:
+            flow = EdgeFlow(self, stream, record, None)
+            self.group.create_task(self._connect_with(flow, _bearer(fields, b"proxy-authorization")), name="admit")
+            return
+        if ref is not None:
+            grant = self._refs.get(ref)
+            missing = Reason.TOKEN_REF_UNKNOWN
+        else:
+            grant = None if self.tunnel.channel is Channel.PRIVATE else self._grant
+            missing = Reason.TOKEN_MISSING
+        self._admit(EdgeFlow(self, stream, record, None), grant, missing)
+
+    async def _connect_with(self, flow: EdgeFlow, token: str | None) -> None:
+        """Admit a flow that brings its whole token."""
+        decision = Refuse(Reason.TOKEN_MALFORMED) if token is None else await self._judge_app_token(token)
+        if flow.ended:
+            return
+        if isinstance(decision, Refuse):
+            self._open_record(flow)
+            flow.refuse(decision.reason)
+        else:
+            self._admit(flow, decision, Reason.TOKEN_MISSING)
+
+    def _admit(self, flow: EdgeFlow, grant: Admit | None, missing: Reason) -> None:
+        record = flow.record
+        gate = self.gate
+        refused: Reason | None = None
+        if self._retired:
+            refused = Reason.TENANT_SWITCHED
+        elif gate is None or (self._grant is None and not self._interop):
+            refused = Reason.NO_SESSION
+        elif grant is None:
+            refused = missing
+        else:
+            record.application = flow.application = grant.application
+            decision = admit_flow(gate, grant, record.destination, record.port, Protocol.TCP, now=time.time())
+            if isinstance(decision, Refuse):
+                refused = decision.reason
+                record.detail = decision.detail
+            else:
+                record.rule_id = decision.rule_id
+                refused = self.server.caps.take(self.user, flow.application)
+        self._open_record(flow)
+        if refused is None:
+            self.flows.add(flow)
+            flow.connect(self.tenant.connector.locate_now(record.destination, record.port))
+        else:
+            flow.refuse(refused)
+
+    def _open_record(self, flow: EdgeFlow) -> None:
+        self.server.flows.open(flow.record)
+        self.server.records.opened(flow.record)
+
+    def _refuse_unrecorded(self, stream: Stream, correlation: str, reason: Reason) -> None:
+        """Refuse a stream whose destination cannot even be named; it gets its two records all the same."""
+        record = FlowRecord(correlation[16:], correlation, time.time(), "", 0, tenant=self.tenant.name, user=self.user)
+        flow = EdgeFlow(self, stream, record, None)
+        self._open_record(flow)
+        flow.refuse(reason)
+
+    def flow_over(self, flow: EdgeFlow, state: str, reason: Reason) -> None:
+        """Close a flow's record; called once a flow."""
+        record = flow.record
+        if self.server.flows.close(record, state, reason, time.time()):
+            self.server.records.ended(record)
+            if flow in self.flows:
+                self.flows.discard(flow)
+                self.server.caps.release(self.user, flow.application)
+
+    def proxy_header(self, record: FlowRecord) -> bytes:
+        """Return the PROXY protocol v2 header for an origin that asks for it."""
+        return encode_proxy_header(self._source, (record.destination_ip or "", record.port))
+
+    # -- ending --------------------------------------------------------------------------------------------------
+
+    def _retire(self, keep: frozenset[Any]) -> None:
+        """Reset every flow but those in `keep` now, and answer with what still reached their origins afterwards."""
+        self._retired = True
+        doomed = [flow for flow in self.flows if flow.stream.id not in keep]
+        before = sum(flow.counts()[0] for flow in doomed)
+        for flow in doomed:
+            flow.terminate(Reason.TENANT_SWITCHED)
+
+        def answer() -> None:
+            after = sum(flow.counts()[0] for flow in doomed)
+            self._say({"type": "retired", "bytes_after": after - before})
+
+        self.mux.loop.call_soon(answer)  # one turn later, so that whatever still moved is in the count
+
+    def refresh(self, version: int) -> None:
+        """The tenant's profiles changed: flows that the new ones do not admit end, all others go on."""
+        if self._claims is None:
+            return
+        self.gate = gate = self.tenant.gate(self._claims, self.tunnel.channel)
+        if gate is None:
+            self._say({"type": "revoked", "scope": "session", "reason": Reason.PROFILE_NOT_ASSIGNED.value})
+        for flow in list(self.flows):
+            record = flow.record
+            refused = Refuse(Reason.PROFILE_NOT_ASSIGNED) if gate is None else gate.decide(
+                flow.application, record.destination, record.port, Protocol.TCP
+            )
+            if isinstance(refused, Refuse):
+                flow.terminate(Reason.RULE_REMOVED)
+        self._say({"type": "profile-changed", "version": version})
+
+    def drain(self, deadline_s: float) -> None:
+        """Take no more flows (RFC 9113 §6.8: GOAWAY with the largest id first); `finish` follows."""
+        self._say({"type": "drain", "deadline_s": deadline_s})
+        if self.mux.codec.failed is None:
+            self.mux.codec.goaway(ErrorCode.NO_ERROR, last_stream_id=MAX_STREAM_ID)
+        self.mux.flush()
+
+    def finish(self) -> None:
+        """Reset what is left and close."""
+        for flow in list(self.flows):
+            flow.terminate(Reason.SHUTDOWN)
+        self.mux.close(Reason.SHUTDOWN)
+
+
+def _bearer(fields: list[Field], name: bytes) -> str | None:
+    """Return the one Bearer token in `name`; None if there is none, several, or another scheme."""
+    values = [value for field, value in fields if field == name]
+    if len(values) != 1:
+        return None
+    scheme, space, token = values[0].decode("ascii", "replace").partition(" ")
+    return token if space and scheme.lower() == "bearer" and token and " " not in token else None
+
+
+def _trace_id(value: bytes | None) -> str | None:
+    """Return the trace id of a `traceparent` (W3C Trace Context §3.2), None if it is not one."""
+    if value is None or len(value) != 55 or value[:3] != b"00-":
+        return None
+    trace = value[3:35]
+    if trace.strip(b"0123456789abcdef") or not trace.strip(b"0"):
+        return None
+    return trace.decode("ascii")
+
+
