@@ -7,7 +7,7 @@ import json
 import signal
 import socket
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -181,11 +181,6 @@ class Daemon:
         answer["token_state"] = self._token_state(answer) if live else None
         answer["name_source"] = "request"  # the name came with the question or the flow; nothing was resolved for it
         return answer
-
-    def heard(self, message: Mapping[str, Any]) -> None:
-        """Take note of what an edge said on a control stream."""
-        if message.get("type") == "profile-changed":
-            self.upkeep.poke()
 
     def begin(self, job: Awaitable[None], name: str) -> asyncio.Task[None]:
         async def work() -> None:

@@ -10,7 +10,7 @@ import structlog
 
 from tunneld.client.control import serve_control
 from tunneld.client.daemon import Daemon, Ready, make_identity, proxy_address, stop_on_signals
-from tunneld.client.data_plane import SocketDataPlane
+from tunneld.client.data_plane import TunnelledDataPlane
 from tunneld.client.live import LiveState
 from tunneld.client.oidc import Provider
 from tunneld.client.settings import Settings
@@ -20,7 +20,7 @@ from tunneld.inbound.reception import Reception
 from tunneld.journal.flows import FlowRecord, FlowTable
 from tunneld.model.reasons import Reason
 from tunneld.net.listen import bind
-from tunneld.net.resolve import Resolve, system_resolver
+from tunneld.net.resolve import Resolve, Resolver
 from tunneld.net.tls import trust_context
 from tunneld.net.unix import listen_unix
 
@@ -53,17 +53,16 @@ async def serve(
         live = LiveState(FlowTable(history=settings.limits.closed_flows))
         try:
             async with asyncio.TaskGroup() as group:
-                plane = SocketDataPlane(
-                    settings, live, group,
-                    resolve=private_names_stay(live, system_resolver()), on_event=lambda _, heard: daemon.heard(heard),
-                )  # fmt: skip
+                resolve = private_names_stay(live, Resolver().resolve)
+                plane = TunnelledDataPlane(live, settings, resolve=resolve, group=group)
                 daemon = Daemon(settings, live, make_identity(settings, provider, vault), plane, group)
+                plane.on_profile_changed = daemon.upkeep.poke
                 await daemon.start()
                 reception = Reception(
                     plane.opener, credentials=_credentials(settings), handshake_s=settings.limits.handshake_s
                 )
                 with Listener(proxy, reception, group) as listener:
-                    plane.opener.forbid([listener.address])
+                    plane.router.forbid([listener.address])
                     quitting = asyncio.Event()
                     serving = group.create_task(serve_control(daemon, control, quitting), name="control")
                     announce(Ready(proxy_address(proxy), control_path))
