@@ -9,6 +9,7 @@ from bench.headlines import REFERENCE, Row, headline
 
 Cells = Sequence[str]
 NOT_MEASURED = "-"
+SHOWN = 8  # functions of a profile
 
 
 def table(head: Cells, rows: Iterable[Cells]) -> str:
@@ -123,4 +124,14 @@ def forward_table(result: Row) -> str:
     if result["plan"]["direct"]:
         parts += ["Flows that no rule tunnels:", cost_table(result, "direct_"), pace_table(result, "direct_")]
     parts += [f"{name} is left out: {why}" for name, why in result["left_out"].items()]
+    return "\n\n".join(parts)
+
+
+def profile_table(result: Row) -> str:
+    """Return the functions in which most samples fell, for each workload, daemon and edge side by side."""
+    parts = []
+    for title, programs in result["workloads"].items():
+        tops = [list(found["own"].items())[:SHOWN] for found in programs.values()]
+        rows = [(f"`{a}`", f"{x:.1%}", f"`{b}`", f"{y:.1%}") for (a, x), (b, y) in zip(*tops, strict=False)]
+        parts.append(f"{title}:\n\n" + table(("in the daemon", "share", "in the edge", "share"), rows))
     return "\n\n".join(parts)

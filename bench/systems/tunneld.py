@@ -6,7 +6,7 @@ import importlib.util
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -26,9 +26,9 @@ CHECKS = (
 class Tunneld:
     """Three processes; the identity provider takes no part in a flow and is not counted."""
 
-    def __init__(self, *, inbound: str = SOCKS5, prefix: Sequence[str] = ()) -> None:
+    def __init__(self, *, inbound: str = SOCKS5, prefix: Mapping[str, Sequence[str]] | None = None) -> None:
         self.inbound = inbound
-        self.prefix = tuple(prefix)  # what is put before the module: a profiler
+        self.prefix = prefix or {}  # program → what is put before the module: a profiler
         self.name = "tunneld" if inbound == SOCKS5 else "tunneld-http"
         self.title = "tunneld pair, own HTTP/2 tunnel" + (", HTTP CONNECT in" if inbound == HTTP else "")
 
@@ -44,9 +44,9 @@ class Tunneld:
 
         world = write_world(folder, origin_port)
         with ExitStack() as stack:
-            self._program(stack, folder, "idp", "idp", ())
-            edge = self._program(stack, folder, "edge", "edge", self.prefix)
-            daemon = self._program(stack, folder, "run", "daemon", self.prefix)
+            self._program(stack, folder, "idp", "idp")
+            edge = self._program(stack, folder, "edge", "edge")
+            daemon = self._program(stack, folder, "run", "daemon")
             sign_in_and_connect(world.state / "control.sock", world.password, world.authorities)
             yield Running(
                 tunnel=Endpoint(self.inbound, world.proxy_port, PRIVATE_NAME, origin_port),
@@ -59,11 +59,16 @@ class Tunneld:
                 descriptors_per_flow=1,
             )
 
-    @staticmethod
-    def _program(
-        stack: ExitStack, folder: Path, command: str, name: str, prefix: Sequence[str]
-    ) -> subprocess.Popen[bytes]:
-        line = [sys.executable, *prefix, "-m", "tunneld", command, "--config", str(folder / f"{name}.toml")]
+    def _program(self, stack: ExitStack, folder: Path, command: str, name: str) -> subprocess.Popen[bytes]:
+        line = [
+            sys.executable,
+            *self.prefix.get(name, ()),
+            "-m",
+            "tunneld",
+            command,
+            "--config",
+            str(folder / f"{name}.toml"),
+        ]
         log = folder / f"{name}.log"
         child = stack.enter_context(running(line, log, piped=True))
         try:

@@ -1,0 +1,76 @@
+"""What the project set out to reach, and what the results say about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from bench.figures import spread
+from bench.headlines import OURS, REFERENCE, Row
+from bench.tables import table
+
+
+class Goal(NamedTuple):
+    """One figure: smaller is better; `worst` is the outer limit where there is one."""
+
+    name: str
+    goal: float
+    worst: float | None
+    measured: float | None
+    unit: str
+
+    @property
+    def verdict(self) -> str:
+        """Say in words whether it was reached."""
+        if self.measured is None:
+            return "not measured"
+        if self.measured <= self.goal:
+            return "reached"
+        if self.worst is not None and self.measured <= self.worst:
+            return "within the limit"
+        return "**missed**"
+
+    @property
+    def shown_goal(self) -> str:
+        """The goal as text."""
+        return f"≤ {self.goal:g}" + (f", at worst {self.worst:g}" if self.worst is not None else "") + f" {self.unit}"
+
+
+RATIO_GOALS = (
+    ("bulk", "bulk, CPU per GiB, client + edge", 0.9, 1.0),
+    ("short_1", "short flow, CPU, one at a time", 1.0, 1.3),
+    ("short_32", "short flow, CPU, 32 at a time", 1.0, 1.3),
+    ("ping_p50", "64-byte round trip, p50", 1.1, 1.3),
+)
+
+
+def forward_goals(result: Row) -> Iterator[Goal]:
+    """Yield the goals of forwarding."""
+    found = result["ratios"].get(OURS, {}) if REFERENCE in result["systems"] else {}
+    for figure, name, goal, worst in RATIO_GOALS:
+        yield Goal(name, goal, worst, found.get(figure), "x Envoy")
+    for count in result["plan"]["idle"]:
+        rows = [found.get(OURS, {}).get(str(count), {}) for found in result["idle_rounds"]]
+        values = [row["client_kib"] for row in rows if "client_kib" in row]
+        measured = round(spread(values).median, 1) if values else None
+        yield Goal(f"memory of an idle flow in the daemon, {count:,} flows", 15, None, measured, "KiB")
+
+
+def switch_goals(result: Row) -> Iterator[Goal]:
+    """Yield the goals of the tenant switch, with the greatest number of live flows."""
+    count = max(result["summary"], key=int)
+    row = result["summary"][count]
+    yield Goal(f"switch commit, p99, {int(count):,} live flows", 5, None, row["commit_p99"], "ms")
+    yield Goal(f"whole switch, p99, {int(count):,} live flows", 150, None, row["whole_p99"], "ms")
+    yield Goal("bytes of the old epoch after the commit", 0, None, row["bytes_after_commit"], "bytes")
+
+
+def goal_table(goals: list[Goal]) -> str:
+    """Return the goals as a table."""
+    return table(
+        ("figure", "goal", "measured", "verdict"),
+        [
+            (goal.name, goal.shown_goal, "-" if goal.measured is None else f"{goal.measured:g}", goal.verdict)
+            for goal in goals
+        ],
+    )
