@@ -19,7 +19,7 @@ from tunneld.model.errors import TunneldError
 READY_TIMEOUT_S = 45.0  # a cold start on a loaded two-core machine took 9 s; five times that is a hang
 STOP_TIMEOUT_S = 5.0
 POLL_S = 0.02
-LOG_TAIL = 12  # lines of a failed program's log that go into the message
+MAX_WORDS = 400  # characters of a failed program's last line that go into the message
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -76,9 +76,9 @@ class Program:
         raise ProgramError(f"{self.name} was not ready after {timeout:.0f} s: {self.last_words()} (log: {self.log})")
 
     def last_words(self) -> str:
-        """Return the end of the log on one line."""
-        lines = self.log.read_text(errors="replace").splitlines()[-LOG_TAIL:]
-        return " | ".join(line.strip() for line in lines if line.strip())[-800:] or "it said nothing"
+        """Return the last line of the log, which is where a program says why it ended."""
+        lines = [line.strip() for line in self.log.read_text(errors="replace").splitlines() if line.strip()]
+        return lines[-1][:MAX_WORDS] if lines else "it said nothing"
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal, if it still runs."""
