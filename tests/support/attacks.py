@@ -148,7 +148,8 @@ def _serializations() -> Iterator[Attack]:
 def _issuers() -> Iterator[Attack]:
     for issuer in (
         "https://login.test.evil.test/" + TENANT + "/v2.0", ISSUER + "/", ISSUER[:-1], ISSUER.upper(),
-        ISSUER.replace("https", "http"), ISSUER.replace("login", "l\u043egin"), f"{BASE}/common/v2.0", "", None, [ISSUER],
+        ISSUER.replace("https", "http"), ISSUER.replace("login", "l\u043egin"), "", None, [ISSUER],
+        f"{BASE}/common/v2.0",
         {"iss": ISSUER}, 1, f"{BASE}/{{tenantid}}/v2.0", ISSUER + "\u200b", f"evil {ISSUER}",
     ):
         yield _claim(f"iss {issuer!r}", Reason.TOKEN_ISSUER, iss=issuer)
