@@ -18,6 +18,7 @@ from tunneld.forwarding.document import load_profile
 from tunneld.model.errors import DocumentError, PeerProtocolError
 
 FAILED = 1
+WIDE = 200
 BAD_REQUESTS = {"malformed_request", "name_invalid", "name_too_long", "port_invalid", "unsupported_protocol"}
 
 State = Annotated[
@@ -66,7 +67,7 @@ def flows(
         for line in lines:
             typer.echo(tables.flow_line(line))
     else:
-        Console().print(tables.flows(list(lines)))
+        _console().print(tables.flows(list(lines)))
 
 
 def login(
@@ -103,7 +104,7 @@ def switch(
     """Switch to another tenant and print the receipt. Exit status 0 committed, 1 not."""
     receipt = _long_work(DaemonClient(state), "/v1/switch", {"tenant": tenant}, as_json)
     if not as_json:
-        Console().print(tables.receipt(receipt))
+        _console().print(tables.receipt(receipt))
     if not receipt.get("committed"):
         raise typer.Exit(FAILED)
 
@@ -178,7 +179,12 @@ def _show(answer: dict[str, Any], as_json: bool, table: Any) -> None:
     if as_json:
         typer.echo(json.dumps(answer))
     else:
-        Console().print(table(answer))
+        _console().print(table(answer))
+
+
+def _console() -> Console:
+    """Return the terminal, or lines long enough for a pager or a file that has no width."""
+    return Console(width=None if sys.stdout.isatty() else WIDE)
 
 
 def _fail(message: str, detail: str | None) -> None:

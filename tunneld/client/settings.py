@@ -142,9 +142,6 @@ class LimitsSection(Section):
     handshake_s: Seconds = 10.0
     """Seconds an application has to finish its SOCKS or HTTP request."""
 
-    connect_s: Seconds = 10.0
-    """Seconds a direct connection may take to be established."""
-
     prepare_s: Seconds = 20.0
     """Seconds that preparing a switch may take, waiting for the user not counted."""
 

@@ -27,10 +27,11 @@ def status(live: LiveState, identity: Identity, discovery: Discovery, profiles: 
     account = identity.account
     states = {channel: ChannelState(tunnel.state) for channel, tunnel in session.channels.items()}
     profile = session.profile
+    known = discovery.tenants()  # it may have learnt the display name after the session was made
     age = profiles.age_s(session.tenant_id) if session.tenant_id else None
     return {
         "state": daemon_state(signed_in=account is not None, channels=states).value,
-        "organization": session.organization,
+        "organization": next((t.display_name for t in known if t.id == session.tenant_id), session.organization),
         "home": discovery.home().name if account else None,
         "tenant": session.tenant,
         "tenant_id": session.tenant_id,
