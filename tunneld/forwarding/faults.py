@@ -58,8 +58,10 @@ def _in_words(fault: ErrorDetails, path: Path, fields: Fields) -> tuple[str, str
             return "it is too long", f"at most {context['max_length']:,}"
         case "dataclass_type" | "model_type" | "dict_type" | "model_attributes_type":
             return f"{shown(fault['input'])} is not an object", "write it with named fields"
+        case "tuple_type":
+            return f"{shown(fault['input'])} is not a list", "write it in brackets"
         case _:
-            return f"{shown(fault['input'])}: {fault['msg'][:1].lower()}{fault['msg'][1:]}", f"mend {name}"
+            return f"{shown(fault['input'])} is not usable here", fault["msg"].replace("Input", "it", 1)
 
 
 def shown(value: object) -> str:
