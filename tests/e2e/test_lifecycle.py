@@ -80,7 +80,7 @@ def test_a_port_in_use_is_one_line(shared_lab: RunningLab, tmp_path: Path) -> No
     path = tmp_path / "daemon.toml"
     path.write_text(config.replace(shared_lab.line["state"] + '"', f'{tmp_path}/s"', 1))
     done = tunneld("run", "--config", str(path))
-    assert done.returncode == 1
+    assert done.returncode == 2
     lines = [line for line in done.stderr.splitlines() if not line.startswith("{")]
     assert len(lines) == 1
     assert shared_lab.proxy.rpartition(":")[2] in lines[0]

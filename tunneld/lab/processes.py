@@ -32,7 +32,7 @@ class ProgramError(TunneldError):
 class Program:
     """One child process with its log, its standard output in a file and the command that starts it again."""
 
-    def __init__(self, name: str, arguments: Sequence[str], logs: Path) -> None:
+    def __init__(self, name: str, arguments: Sequence[str], logs: Path, *, mask: set[int | signal.Signals]) -> None:
         self.name = name
         self.arguments = tuple(arguments)
         self.log = logs / f"{name}.log"
@@ -43,7 +43,7 @@ class Program:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=output, stderr=log,
                 start_new_session=True,  # Ctrl-C is for the lab, which stops its children in order
-                preexec_fn=partial(_die_with_parent, os.getpid()),
+                preexec_fn=partial(_before_exec, os.getpid(), mask),
             )
 
     @property
@@ -110,8 +110,13 @@ class Programs:
 
     def start(self, name: str, *arguments: str) -> Program:
         """Start `tunneld ARGUMENTS` and return at once; `wait_ready` tells when it serves."""
-        program = Program(name, arguments, self.logs)
-        self._running.append(program)
+        # An interrupt between the fork and the list would leave a child that nobody stops.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+        try:
+            program = Program(name, arguments, self.logs, mask=before)
+            self._running.append(program)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return program
 
     def ended(self) -> list[Program]:
@@ -121,16 +126,20 @@ class Programs:
         return gone
 
     def stop(self) -> None:
-        """Stop all: the daemon first, as it was started last, so that nobody dials a dead edge."""
-        for program in reversed(self._running):
+        """Stop all: first the daemon, which was started last, so that it does not dial edges that are going away."""
+        if self._running:
+            self._running[-1].send(signal.SIGTERM)
+            self._running.pop().stop()
+        for program in self._running:
             program.send(signal.SIGTERM)
-        for program in reversed(self._running):
+        for program in self._running:
             program.stop()
         self._running = []
 
 
-def _die_with_parent(parent: int) -> None:
-    """Runs in the child before exec: if the lab is killed outright, so are its programs (prctl(2))."""
+def _before_exec(parent: int, mask: set[int | signal.Signals]) -> None:
+    """Runs in the child: take signals again, and die with the lab if that is killed outright (prctl(2))."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     _LIBC.prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM))
     if os.getppid() != parent:  # it died before the call
         os._exit(1)
