@@ -33,12 +33,12 @@ async def authorize(request: Request) -> Response:
     try:
         fields = read_query(request) if request.method == "GET" else await read_form(request)
     except RequestError as refused:
-        return refusal_page(provider, request, refused.refusal)
+        return refusal_page(request, refused.refusal)
     wanted = parse_authorization(fields, request.path_params["tenant"], provider.directory)
     if isinstance(wanted, BadAuthorization):
         tenant = provider.directory.tenant(request.path_params["tenant"])
         if wanted.redirect_uri is None:
-            return refusal_page(provider, request, wanted.refusal, tenant)
+            return refusal_page(request, wanted.refusal, tenant)
         issuer = provider.issuer(tenant) if tenant else None
         return redirect_refusal(wanted.redirect_uri, wanted.refusal, state=wanted.state, issuer=issuer)
     step = _Step(provider, request, wanted, fields)
@@ -68,7 +68,7 @@ class _Step:
         if isinstance(outcome, Deny) and not silent:
             if outcome.needs_consent:
                 return self._consent_page(session.account)
-            if not outcome.authenticated:
+            if outcome.unproven:
                 return self._sign_in_page()
         return self._conclude(outcome, session)
 
@@ -96,9 +96,11 @@ class _Step:
             wanted.tenant.id, wanted.client.id, wanted.scope.audience, account, proof, consented
         )
         outcome = await decide(provider, self._request, question, via="password", typed=typed)
-        if isinstance(outcome, Deny) and not outcome.authenticated:
+        if isinstance(outcome, Deny) and outcome.unproven:
             return self._sign_in_page(LOCKED if outcome.code == 50053 else WRONG_CREDENTIALS)
-        assert account is not None
+        if account is None or (isinstance(outcome, Deny) and not outcome.authenticated):
+            assert isinstance(outcome, Deny)  # before the password was judged: no session may come of it
+            return self._refuse(outcome)
         session = await start_session(provider, account)
         if isinstance(outcome, Deny) and outcome.needs_consent:
             response: Response = self._consent_page(account)
@@ -149,7 +151,7 @@ class _Step:
         wanted = self._wanted
         refused = denied.refusal
         if refused.error == "invalid_grant":  # a word of the token endpoint; here it is one of these two
-            refused = replace(refused, error="access_denied" if denied.authenticated else "login_required")
+            refused = replace(refused, error="login_required" if denied.unproven else "access_denied")
         issuer = self._provider.issuer(wanted.tenant)
         response = redirect_refusal(wanted.redirect_uri, refused, state=wanted.state, issuer=issuer)
         if denied.code == 50173:

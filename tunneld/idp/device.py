@@ -66,9 +66,9 @@ async def device_auth(request: Request) -> Response:
     try:
         fields = read_query(request) if request.method == "GET" else await read_form(request)
     except RequestError as refused:
-        return refusal_page(provider, request, refused.refusal, tenant)
+        return refusal_page(request, refused.refusal, tenant)
     if tenant is None:
-        return refusal_page(provider, request, refusal(90002))
+        return refusal_page(request, refusal(90002))
     page = _DevicePage(provider, request, tenant, fields)
     if request.method == "GET":
         return page.code_page()
@@ -113,9 +113,11 @@ class _DevicePage:
             self._tenant.id, grant.client_id, _audience(grant), account, proof, consented
         )
         outcome = await decide(provider, self._request, question, via="device_password", typed=typed)
-        if isinstance(outcome, Deny) and not outcome.authenticated:
+        if isinstance(outcome, Deny) and outcome.unproven:
             return self._sign_in_page(grant, LOCKED if outcome.code == 50053 else WRONG_CREDENTIALS)
-        assert account is not None
+        if account is None or (isinstance(outcome, Deny) and not outcome.authenticated):
+            assert isinstance(outcome, Deny)  # before the password was judged: no session may come of it
+            return refusal_page(self._request, outcome.refusal, self._tenant)
         session = await start_session(provider, account)
         response = self._conclude(grant, session, outcome)
         set_session(provider, response, session)
@@ -143,7 +145,7 @@ class _DevicePage:
             }
             return self._page("consent.html", values)
         grant.state = DeviceState.DECLINED
-        return refusal_page(self._provider, self._request, outcome.refusal, self._tenant)
+        return refusal_page(self._request, outcome.refusal, self._tenant)
 
     def code_page(self, error: str = "") -> Response:
         """Return the page that asks for the code."""
@@ -173,7 +175,7 @@ class _DevicePage:
         return form_page(self._provider, self._request, template, self._tenant, values)
 
     def _done(self, heading: str, text: str) -> Response:
-        return message_page(self._provider, heading=heading, text=text, tenant=self._tenant)
+        return message_page(heading=heading, text=text, tenant=self._tenant)
 
 
 def _audience(grant: DeviceGrant) -> str:

@@ -76,7 +76,7 @@ async def logout(request: Request) -> Response:
     if target and redirect_allowed(target, registered):
         response = redirect_back(target, {"state": fields.get("state")})
     else:
-        response = message_page(provider, heading="You are signed out", text="You can close this page.", tenant=tenant)
+        response = message_page(heading="You are signed out", text="You can close this page.", tenant=tenant)
     clear_session(response)
     return response
 

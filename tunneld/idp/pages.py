@@ -41,42 +41,41 @@ def form_page(
     nonce, token = csrf_pair(provider, request)
     html = _templates.get_template(template).render(
         {
-            "tenant": tenant.display_name, "base": provider.base_url, "csrf": token, "action": request.url.path,
+            "tenant": tenant.display_name, "csrf": token, "action": request.url.path,
             **values,
         }
     )
-    page = HTMLResponse(html, headers=_page_headers(provider, redirect_uri))
+    page = HTMLResponse(html, headers=_page_headers(redirect_uri))
     set_csrf(page, nonce)
     return page
 
 
 def message_page(
-    provider: Provider, *, heading: str, text: str, tenant: Tenant | None = None, detail: str = "", status: int = 200
+    *, heading: str, text: str, tenant: Tenant | None = None, detail: str = "", status: int = 200
 ) -> HTMLResponse:
     """Return a page that only says something."""
     name = tenant.display_name if tenant else "tunneld"
     html = _templates.get_template("message.html").render(
-        tenant=name, base=provider.base_url, heading=heading, text=text, detail=detail
+        tenant=name, heading=heading, text=text, detail=detail
     )
-    return HTMLResponse(html, status_code=status, headers=_page_headers(provider, None))
+    return HTMLResponse(html, status_code=status, headers=_page_headers(None))
 
 
-def refusal_page(provider: Provider, request: Request, refused: Refusal, tenant: Tenant | None = None) -> HTMLResponse:
+def refusal_page(request: Request, refused: Refusal, tenant: Tenant | None = None) -> HTMLResponse:
     """Return a page for an error that must not be sent to a redirect URI (RFC 6749 §4.1.2.1)."""
     detail = f"{refused.description} Correlation ID: {as_guid(correlation_of(request))}"
-    return message_page(
-        provider, heading="We cannot sign you in", text=refused.sentence, tenant=tenant, detail=detail, status=400
-    )
+    heading = "We cannot sign you in"
+    return message_page(heading=heading, text=refused.sentence, tenant=tenant, detail=detail, status=400)
 
 
-def _page_headers(provider: Provider, redirect_uri: str | None) -> dict[str, str]:
+def _page_headers(redirect_uri: str | None) -> dict[str, str]:
     # Browsers apply form-action to the redirect that answers the form, so the client's origin must be in it.
     target = ""
     if redirect_uri is not None:
         parts = urlsplit(redirect_uri)
         target = f" {parts.scheme}://{parts.netloc}"
     policy = (
-        f"default-src 'none'; style-src {provider.base_url}/assets/; form-action 'self'{target}; "
+        f"default-src 'none'; style-src 'self'; form-action 'self'{target}; "
         "base-uri 'none'; frame-ancestors 'none'"
     )
     return {"content-security-policy": policy, "x-frame-options": "DENY"}

@@ -6,6 +6,7 @@ file signs nobody in.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,6 +93,8 @@ class Store:
     @classmethod
     async def open(cls, url: str) -> Store:
         """Open or create the database at an SQLAlchemy URL. Raises DocumentError when it is unusable."""
+        if url.startswith("sqlite") and (path := url.partition("///")[2]):
+            _make_private(path)
         options: dict[str, Any] = {}  # keyword arguments of SQLAlchemy differ by driver
         if url.startswith("sqlite"):
             # One writer at a time is SQLite's nature; one connection makes it a queue instead of "database is locked".
@@ -201,6 +204,15 @@ class Store:
     async def _write(self, statement: Any) -> int:  # as above
         async with self._engine.begin() as connection:
             return int((await connection.execute(statement)).rowcount)
+
+
+def _make_private(path: str) -> None:
+    """Make the file ourselves: SQLite would give it the umask's mode, and its journals take the file's."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        os.chmod(path, 0o600)
+    except OSError as error:
+        raise DocumentError(path, "", str(error.strerror), "the state database") from None
 
 
 def _durable(connection: Any, _record: object) -> None:  # the driver's own connection type

@@ -66,6 +66,8 @@ def parse_authorization(
     scope = parse_scope(parameters.get("scope", ""))
     if problem is None and isinstance(scope, str):
         problem = refusal(28000 if "more than one" in scope else 70011, scope)
+    if problem is None and isinstance(scope, ScopeRequest) and tenant.resource(scope.audience) is None:
+        problem = refusal(500011)
     capabilities = parse_capabilities(parameters.get("claims", ""))
     if problem is None and capabilities is None:
         problem = refusal(90014, "The claims parameter is malformed.")

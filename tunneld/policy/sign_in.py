@@ -92,8 +92,13 @@ class Deny:
 
     @property
     def authenticated(self) -> bool:
-        """Tell whether the person did prove who they are, and was refused for something else."""
+        """Tell whether the person did prove who they are before something else was refused."""
         return any(step.step == "S3" and step.effect == "pass" for step in self.trace)
+
+    @property
+    def unproven(self) -> bool:
+        """Tell whether the proof itself was the problem, so that proving it again may help."""
+        return bool(self.trace) and self.trace[-1].step == "S3"
 
     @property
     def needs_consent(self) -> bool:

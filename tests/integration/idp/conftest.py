@@ -1,4 +1,8 @@
-"""Fixtures: one world a test, closed and checked for internal errors afterwards."""
+"""Fixtures: one world a test, closed and checked for internal errors afterwards.
+
+These tests meet the application in memory, so one loop is enough; the program runs on its own loop in
+`test_program.py`.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,11 @@ from pathlib import Path
 import pytest
 
 from tests.integration.idp.world import Browser, Clock, World, prepare
+from tunneld.net.loops import LOOPS, LoopFactory
+
+
+def pytest_asyncio_loop_factories() -> dict[str, LoopFactory]:
+    return {"asyncio": LOOPS["asyncio"]}
 
 
 @pytest.fixture

@@ -247,9 +247,9 @@ class Browser:
         fields = {"client_id": DAEMON_CLIENT, **form}
         return await self.http.post(f"/{tenant}/oauth2/v2.0/token", data=fields)
 
-    async def redeem(self, tenant: str, code: str, **changes: Any) -> httpx.Response:
+    async def redeem(self, tenant: str, granted: str, **changes: Any) -> httpx.Response:
         fields = {
-            "grant_type": "authorization_code", "code": code, "redirect_uri": CALLBACK,
+            "grant_type": "authorization_code", "code": granted, "redirect_uri": CALLBACK,
             "code_verifier": self.pkce.verifier,
         } | changes
         return await self.token(tenant, **fields)
