@@ -20,6 +20,7 @@ from tunneld.wire.http_head import (
     encode_refusal,
     is_authorized,
     measure_head,
+    plain_words,
     refusal_body,
     refusal_fields,
     refusal_status,
@@ -72,6 +73,7 @@ class ForwardServer:
         "_conn",
         "_credentials",
         "_eof",
+        "_failed",
         "_http_version",
         "_is_head",
         "_out",
@@ -85,7 +87,8 @@ class ForwardServer:
         self._buffer = b""  # bytes in front of the next head
         self._eof = False
         self._out: list[bytes] = []
-        self._over = False
+        self._over = False  # nothing more is read here: a failure, or a CONNECT for somebody else
+        self._failed = False
         self._renew()
 
     def _renew(self) -> None:
@@ -100,6 +103,8 @@ class ForwardServer:
 
     def receive_data(self, data: bytes) -> None:
         """Take bytes from the client."""
+        if self._failed:
+            return
         if self._conn is None:
             self._buffer += data
         else:
@@ -121,7 +126,9 @@ class ForwardServer:
 
     @property
     def trailing_data(self) -> bytes:
-        """Bytes behind the request that was read."""
+        """Bytes behind the request that was read; after a failure nobody may read them."""
+        if self._failed:
+            return b""
         return self._buffer if self._conn is None else self._conn.trailing_data[0]
 
     @property
@@ -135,7 +142,7 @@ class ForwardServer:
         return self._conn is not None and self._conn.their_state is not h11.SEND_BODY
 
     def _fail(self, reason: Reason, detail: str) -> RequestFailed:
-        self._over = True
+        self._over = self._failed = True
         if not self.responded:
             self._out.append(encode_refusal(reason, detail))
         return RequestFailed(reason, detail)
@@ -161,7 +168,7 @@ class ForwardServer:
         try:
             request = conn.next_event()
         except h11.RemoteProtocolError as error:
-            raise PeerProtocolError(Reason.MALFORMED_REQUEST, str(error)) from None
+            raise PeerProtocolError(Reason.MALFORMED_REQUEST, plain_words(error)) from None
         assert isinstance(request, h11.Request)  # the head is complete
         rewritten = rewrite_request(request)
         if not is_authorized(request.headers, self._credentials):
@@ -183,7 +190,7 @@ class ForwardServer:
         try:
             event = conn.next_event()
         except h11.RemoteProtocolError as error:
-            return self._fail(Reason.MALFORMED_REQUEST, str(error))
+            return self._fail(Reason.MALFORMED_REQUEST, plain_words(error))
         return event if isinstance(event, h11.Data | h11.EndOfMessage) else None
 
     # -- writing -------------------------------------------------------------------------------------------------
@@ -239,7 +246,7 @@ class ForwardServer:
         # What is here of a body is read and dropped, so that the connection can live on if that was all.
         for _ in self.events():
             pass
-        if self._over:
+        if self._failed:
             return
         self._respond(status, [*fields, (b"Content-Length", b"%d" % len(body))], status.phrase.encode())
         if body and not self._is_head:
@@ -340,7 +347,7 @@ class ForwardClient:
                 event = conn.next_event()
             except h11.RemoteProtocolError as error:
                 self._spoiled = True
-                yield ResponseFailed(Reason.ORIGIN_RESET if self._eof else Reason.ORIGIN_PROTOCOL, str(error))
+                yield ResponseFailed(Reason.ORIGIN_RESET if self._eof else Reason.ORIGIN_PROTOCOL, plain_words(error))
                 return
             if not isinstance(event, h11.InformationalResponse | h11.Response | h11.Data | h11.EndOfMessage):
                 return  # NEED_DATA

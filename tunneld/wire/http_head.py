@@ -47,6 +47,11 @@ def measure_head(buffer: bytes | bytearray) -> int:
     return size
 
 
+def plain_words(error: Exception) -> str:
+    """Return what h11 says without the bytes that it quotes, which are the peer's and may be secret."""
+    return str(error).partition(": bytearray(")[0]
+
+
 def is_authorized(fields: Iterable[tuple[bytes, bytes]], credentials: Credentials | None) -> bool:
     """Say whether the one Proxy-Authorization field holds `credentials` as Basic (RFC 7617)."""
     if credentials is None:

@@ -19,7 +19,7 @@ from tunneld.wire.handshake import (
     HandshakeFailed,
     require_refusal,
 )
-from tunneld.wire.http_head import encode_refusal, is_authorized, measure_head
+from tunneld.wire.http_head import encode_refusal, is_authorized, measure_head, plain_words
 
 _CONNECT = b"CONNECT "
 # RFC 9110 §9.3.6: a 2xx to CONNECT carries neither Content-Length nor Transfer-Encoding.
@@ -107,7 +107,7 @@ class HttpProxy:
         try:
             request = reader.next_event()
         except h11.RemoteProtocolError as error:
-            raise PeerProtocolError(Reason.MALFORMED_REQUEST, str(error)) from None
+            raise PeerProtocolError(Reason.MALFORMED_REQUEST, plain_words(error)) from None
         assert isinstance(request, h11.Request)  # the head is complete
         if request.http_version not in (b"1.0", b"1.1"):  # nc -X connect still says 1.0
             raise PeerProtocolError(Reason.MALFORMED_REQUEST, "not HTTP/1.0 or HTTP/1.1")
