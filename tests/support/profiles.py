@@ -65,23 +65,28 @@ def linear_scan(profile: dict[str, Any], host: str, port: int, protocol: str) ->
                     kinds.get(each.get("application")) == "quick_access",
                     each.get("priority", 1000),
                     *shape,
-                    len(_ports(each.get("ports", []))) or 65535,
+                    _count(each.get("ports", [])) or 65535,
                     each["id"],
                 )
                 best = key if best is None else min(best, key)
     return None if best is None else best[-1]
 
 
-def _ports(ports: list[int | str]) -> set[int]:
-    covered: set[int] = set()
-    for each in ports:
-        first, _, last = str(each).partition("-")
-        covered |= set(range(int(first), int(last or first) + 1))
-    return covered
+def _bounds(ports: list[int | str]) -> list[tuple[int, int]]:
+    split = [str(each).partition("-") for each in ports]
+    return sorted((int(first), int(last or first)) for first, _, last in split)
 
 
 def _port_matches(ports: list[int | str], port: int) -> bool:
-    return not ports or port in _ports(ports)
+    return not ports or any(first <= port <= last for first, last in _bounds(ports))
+
+
+def _count(ports: list[int | str]) -> int:
+    covered, reached = 0, 0
+    for first, last in _bounds(ports):
+        covered += max(0, last - max(first, reached + 1) + 1)
+        reached = max(reached, last)
+    return covered
 
 
 def _shape_if_matching(destination: str, host: str) -> tuple[int, int, int] | None:

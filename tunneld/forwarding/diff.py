@@ -57,17 +57,17 @@ def diff(a: CompiledProfile, b: CompiledProfile) -> list[Change]:
     is proportional to regions times port bounds in each.
     """
     changes = list(_channel_changes(a, b))
-    pending: tuple[Region, _Shift] | None = None
+    shifts: list[tuple[Region, _Shift]] = []
     for region in regions(a, b):
         shift = _shift(region.cells(a), region.cells(b))
-        if pending and region.version == pending[0].version != 0 and shift == pending[1]:
-            pending = (pending[0]._replace(end=region.end), shift)  # neighbouring addresses that change alike
+        if not shift:
             continue
-        if pending:
-            changes += _changes(*pending)
-        pending = (region, shift)
-    if pending:
-        changes += _changes(*pending)
+        if shifts and shifts[-1][1] == shift and shifts[-1][0].adjoins(region):
+            shifts[-1] = (shifts[-1][0]._replace(end=region.end), shift)
+        else:
+            shifts.append((region, shift))
+    for region, shift in shifts:
+        changes += _changes(region, shift)
     return changes
 
 

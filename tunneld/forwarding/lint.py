@@ -180,10 +180,7 @@ def _winners_over(profile: CompiledProfile, candidate: Candidate) -> Iterator[Ca
         cells = region.cells(profile)
         for bit in (TCP_BIT, UDP_BIT):
             ports = [port for port in port_starts(cells) if candidate.compiled.admits(bit, port)]
-            for port in ports[:MAX_BEATEN]:
-                winner = winner_of(cells, bit, port)
-                if winner is not None:
-                    yield winner
+            yield from filter(None, (winner_of(cells, bit, port) for port in ports[:MAX_BEATEN]))
 
 
 def _regions_of(profile: CompiledProfile, destination: Destination) -> Iterator[Region]:

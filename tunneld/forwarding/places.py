@@ -38,24 +38,22 @@ def json_line(text: str, path: Path) -> int:
     return line_at(text, found)
 
 
-def json_duplicate(text: str, decoder: json.JSONDecoder) -> tuple[Path, int]:
+def json_duplicate(text: str, decoder: json.JSONDecoder, at: int = 0, path: Path = ()) -> tuple[Path, int]:
     """Return path and line of the first repeated key, in text for which the strict `decoder` has raised.
 
     The decoder raises at the end of the innermost object that repeats a key, so everything before is valid.
     """
-    path: Path = ()
-    at = _skip(text, 0)
-    while True:
-        seen: set[str | int] = set()
-        for key, start, value in _json_members(text, at):
-            if key in seen:
-                return (*path, key), line_at(text, start)
-            seen.add(key)
-            try:
-                decoder.raw_decode(text, value)
-            except ValueError:
-                path, at = (*path, key), value
-                break
+    seen: set[str | int] = set()
+    at = _skip(text, at)
+    for key, start, value in _json_members(text, at):
+        if key in seen:
+            return (*path, key), line_at(text, start)
+        seen.add(key)
+        try:
+            decoder.raw_decode(text, value)
+        except ValueError:
+            return json_duplicate(text, decoder, value, (*path, key))
+    return path, line_at(text, at)
 
 
 def _json_members(text: str, at: int) -> Iterator[tuple[str | int, int, int]]:

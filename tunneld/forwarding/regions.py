@@ -36,6 +36,10 @@ class Region(NamedTuple):
                 return profile.v6.find(self.start)
         return profile.cells(str(self))
 
+    def adjoins(self, after: Region) -> bool:
+        """Whether `after` holds the addresses that follow this region's."""
+        return self.version == after.version != 0 and self.end + 1 == after.start
+
     def __str__(self) -> str:
         if self.form is Form.NAME:
             return self.text

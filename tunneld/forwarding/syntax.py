@@ -26,8 +26,6 @@ class Source(NamedTuple):
 
     def line_of(self, path: Path) -> int | None:
         """Return the line (from 1) of the element at `path`, of its nearest parent that is there, or None."""
-        if not path:
-            return None
         return json_line(self.text, path) if self.is_json else toml_line(self.text, path)
 
 

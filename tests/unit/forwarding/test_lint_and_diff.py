@@ -254,3 +254,24 @@ def test_finding_is_a_value() -> None:
     """Findings compare by content, so that two runs can be compared."""
     assert lint(document(rule("r", "*.x.example"))) == lint(document(rule("r", "*.x.example")))
     assert isinstance(lint(document(rule("r", "*.x.example")))[0], Finding)
+
+
+def test_many_rules_for_one_destination() -> None:
+    """Places with more rules than are scanned one by one are linted and compared like all others."""
+    rules = [rule(f"r{number:02}", "a.example", ports=[number + 1]) for number in range(20)]
+    assert findings(*rules) == []
+    assert findings(*rules, rule("z", "a.example", ports=["3-5"])) == [("unreachable", "warning", "rules[20]")]
+    assert diff(compiled(), compiled(*rules)) == [Change("a.example", (), ("1-20",), Way("direct"), PRIVATE_APP)]
+
+
+def test_ports_of_several_rules_are_put_together() -> None:
+    """What changes alike is one range, whichever rules do it; a gap or another way makes it two."""
+    after = compiled(
+        rule("a", "a.example", ports=["5-9"]),
+        rule("b", "a.example", ports=["10-15", 17]),
+        rule("c", "a.example", ports=[16], application="other"),
+    )
+    assert [(each.ports, each.after.application) for each in diff(compiled(), after)] == [
+        (("5-15", "17"), "app"),
+        (("16",), "other"),
+    ]

@@ -155,6 +155,14 @@ def test_near_misses() -> None:
     }
 
 
+def test_a_rule_is_judged_by_its_best_destination() -> None:
+    """A rule that matches in several ways is one candidate."""
+    told = explain(compiled(rule("r", "*", "*.example", "a.example")), "a.example", 443, TCP)
+    assert [(each.rule, each.outcome, each.because[:17]) for each in told.candidates] == [
+        ("r", "won", "matches a.example")
+    ]
+
+
 def test_explanation_as_json() -> None:
     """The public fields are all there, null where there is nothing, and tenant and epoch are left to the daemon."""
     profile = compiled(rule("r", "a.example", ports=[443]))

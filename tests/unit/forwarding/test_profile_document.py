@@ -231,3 +231,13 @@ def test_schema_is_published() -> None:
     assert fields["additionalProperties"] is False
     assert set(fields["required"]) == {"id", "channel", "destinations"}
     assert fields["properties"]["destinations"]["maxItems"] == 500
+
+
+def test_to_json_gives_the_document_back() -> None:
+    """What is written out is what people write: ports as numbers and ranges, destinations as text."""
+    document = load_profile(json.dumps(GOOD), where="x.json")
+    written = document.to_json()
+    assert written["rules"][0]["ports"] == [443, "8000-8100"]
+    assert written["rules"][1]["destinations"] == ["*.example", "10.0.0.0/8"]
+    assert written["schema"] == 1
+    assert load_profile(json.dumps(written), where="x.json") == document
