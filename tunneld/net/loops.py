@@ -1,8 +1,8 @@
 """Which event loop the programs run on, and how to run one coroutine on it.
 
-The default is aiofastnet's transports over uvloop: the cheapest per flow and per byte of the combinations measured
-(bench/README.md), and the contract suite in tests/contract shows that it reports resets as the others do. `uvloop`
-and `asyncio` remain selectable with TUNNELD_LOOP, so that a suspicion can be checked without a code change.
+The default is aiofastnet's transports over uvloop with our own `Poller`: the cheapest per flow and per byte of the
+combinations measured, and one that reports resets (docs/decisions/0002-event-loop.md). The others remain selectable
+with TUNNELD_LOOP, so that a suspicion can be checked without a code change.
 """
 
 from __future__ import annotations
@@ -10,18 +10,38 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, TypeVar
 
 import aiofastnet
 import uvloop
 
+from tunneld.net.poller import install
+
 T = TypeVar("T")
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
+
+def _fastnet(base: LoopFactory) -> LoopFactory:
+    """Return a factory of loops of which every connection has aiofastnet's transports.
+
+    aiofastnet 1.2.0 has a `connect_accepted_socket` but leaves the loop's own in place: an edge that chooses its TLS
+    context after the ClientHello would get the base loop's TLS, which costs a quarter more CPU on bulk.
+    """
+    made = aiofastnet.loop_factory(base)
+
+    def factory() -> asyncio.AbstractEventLoop:
+        loop: asyncio.AbstractEventLoop = made()
+        loop.connect_accepted_socket = partial(aiofastnet.connect_accepted_socket, loop)  # type: ignore[method-assign]
+        return loop
+
+    return factory
+
+
 LOOPS: dict[str, LoopFactory] = {
-    "fastnet": aiofastnet.loop_factory(uvloop.new_event_loop),
-    "fastnet-asyncio": aiofastnet.loop_factory(asyncio.new_event_loop),
+    "fastnet": aiofastnet.loop_factory(lambda: install(uvloop.new_event_loop())),
+    "fastnet-asyncio": _fastnet(asyncio.new_event_loop),
     "uvloop": uvloop.new_event_loop,
     "asyncio": asyncio.new_event_loop,
 }
