@@ -32,8 +32,12 @@ class Configuration:
     secrets: Secrets
 
     def address(self, name: str) -> str:
-        """Where a listener is: `idp`, `proxy`, `edge/<tenant>`, `origin/<tenant>/<name>`."""
+        """Where a listener is: `idp`, `proxy`, `edge/<tenant>/<channel>`, `origin/<tenant>/<name>`."""
         return f"127.0.0.1:{self.ports[name]}"
+
+    def edges(self, tenant: world.Tenant) -> dict[str, str]:
+        """Where the tenant's edge for each channel is: an address of its own, in one process a tenant."""
+        return {channel: self.address(f"edge/{tenant.name}/{channel}") for channel in tenant.channels}
 
     def file(self, name: str) -> Path:
         """The settings file of a program."""
@@ -54,8 +58,8 @@ def write(paths: StatePaths) -> Configuration:
     renew_directory(paths.certificates, list(_certificate_names()))
     for tenant in world.TENANTS:
         if tenant.channels:
-            edge = configuration.address(f"edge/{tenant.name}")
-            _write_json(paths.lab / f"profile-{tenant.name}.json", profile_document(tenant, edge))
+            document = profile_document(tenant, configuration.edges(tenant))
+            _write_json(paths.lab / f"profile-{tenant.name}.json", document)
             _write(paths.lab / f"edge-{tenant.name}.toml", toml_text(_edge_settings(configuration, tenant)))
     _write_json(paths.lab / "directory.json", _directory(configuration))
     _write_json(paths.lab / "applications.json", _applications(configuration))
@@ -67,8 +71,7 @@ def write(paths: StatePaths) -> Configuration:
 def _port_names() -> Iterable[str]:
     yield from ("idp", "proxy", f"origin/{world.PUBLIC}/{world.PUBLIC_ORIGIN.name}")
     for tenant in world.TENANTS:
-        if tenant.channels:
-            yield f"edge/{tenant.name}"
+        yield from (f"edge/{tenant.name}/{channel}" for channel in tenant.channels)
         yield from (f"origin/{tenant.name}/{origin.name}" for origin in tenant.origins)
 
 
@@ -162,7 +165,7 @@ def _edge_settings(configuration: Configuration, tenant: world.Tenant) -> dict[s
     place = paths.certificates / tenant.name
     return {
         "edge": {
-            "listen": configuration.address(f"edge/{tenant.name}"),
+            "listen": list(configuration.edges(tenant).values()),
             "domain": world.EDGE_DOMAIN,
             "records": str(paths.lab / f"edge-{tenant.name}.flows.jsonl"),
         },

@@ -7,8 +7,8 @@ from typing import Any
 from tunneld.lab.world import BLOCKED_HOST, Origin, Segment, Tenant
 
 
-def profile_document(tenant: Tenant, edge_address: str) -> dict[str, Any]:
-    """Return the tenant's profile. Its edges share one address; the TLS server name tells the channels apart."""
+def profile_document(tenant: Tenant, edges: dict[str, str]) -> dict[str, Any]:
+    """Return the tenant's profile; `edges` says where the edge of each channel listens."""
     return {
         "schema": 1,
         "id": f"{tenant.name}-workforce",
@@ -19,7 +19,7 @@ def profile_document(tenant: Tenant, edge_address: str) -> dict[str, Any]:
             channel: {
                 "edge": f"{tenant.edge_name(channel)}:443",
                 "audience": tenant.channel_audience(channel),
-                "address": edge_address,
+                "address": edges[channel],
             }
             for channel in tenant.channels
         },

@@ -92,11 +92,8 @@ def ready_line(lab: Lab) -> dict[str, Any]:
         "ca": str(configuration.paths.bundle),
         "edges": {
             tenant.name: {
-                channel: {
-                    "address": configuration.address(f"edge/{tenant.name}"),
-                    "sni": tenant.edge_name(channel),
-                }
-                for channel in tenant.channels
+                channel: {"address": address, "sni": tenant.edge_name(channel)}
+                for channel, address in configuration.edges(tenant).items()
             }
             for tenant in tenants
         },
