@@ -40,7 +40,7 @@ def _fastnet(base: LoopFactory) -> LoopFactory:
 
 
 LOOPS: dict[str, LoopFactory] = {
-    "fastnet": aiofastnet.loop_factory(lambda: install(uvloop.new_event_loop())),
+    "fastnet": _fastnet(lambda: install(uvloop.new_event_loop())),
     "fastnet-asyncio": _fastnet(asyncio.new_event_loop),
     "uvloop": uvloop.new_event_loop,
     "asyncio": asyncio.new_event_loop,
