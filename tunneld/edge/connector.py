@@ -20,7 +20,6 @@ MAX_ADDRESSES = 8  # tried one after the other; more only delay the refusal
 MAX_CIRCUITS = 65536
 
 
-
 class Origin(NamedTuple):
     """Where to dial. The addresses were judged: dial one of these, never the name, which may answer differently now.
 
@@ -62,17 +61,22 @@ class Connector:
         self._resolve = resolve or Resolver(settings.nameservers).resolve
         self._allowed = frozenset(parse_authority(text) for text in settings.allow)
         self._own: frozenset[Endpoint] = frozenset()
+        self._looping: frozenset[str] = frozenset()
         self._circuits: dict[str, _Circuit] = {}
         self._mapped = {
-            key: Origin(
-                (endpoint[0],), endpoint[1], key in settings.proxy_protocol, circuit=key, mapped=True
-            )
+            key: Origin((endpoint[0],), endpoint[1], key in settings.proxy_protocol, circuit=key, mapped=True)
             for key, endpoint in ((key, parse_authority(target)) for key, target in settings.map.items())
         }
 
     def forbid(self, own: Sequence[Endpoint]) -> None:
         """Add listeners of ours, which no destination reaches, mapped or allowed."""
         self._own |= frozenset((str(parse_ip(address) or address), port) for address, port in own)
+        self._looping = frozenset(
+            key
+            for key, origin in self._mapped.items()
+            for endpoint in [(origin.addresses[0], origin.port)]
+            if forbidden(*endpoint, own=self._own, allowed=frozenset((endpoint,))) is not None
+        )
 
     def locate_now(self, host: str, port: int, protocol: Protocol = Protocol.TCP) -> Origin | Refuse | None:
         """Answer at once for mapped destinations and literal addresses; None means: await `locate`."""
@@ -82,7 +86,7 @@ class Connector:
             return Refuse(Reason.ORIGIN_UNREACHABLE, "circuit open")
         origin = self._mapped.get(key)
         if origin is not None:
-            if (origin.addresses[0], origin.port) in self._own:
+            if key in self._looping:
                 return Refuse(Reason.FORBIDDEN_DESTINATION, "mapped to a listener of this edge")
             return origin
         if parse_ip(host) is None:

@@ -76,10 +76,7 @@ class TenantEdge:
 
         Admission looks at its expiry again. Everything is forgotten when the issuer's keys change.
         """
-        if self._verified_with != self.keys.generation:
-            self._verified.clear()
-            self._verified_with = self.keys.generation
-        return self._verified.get((hashlib.sha256(token.encode()).digest(), jkt))
+        return self._memory().get((hashlib.sha256(token.encode()).digest(), jkt))
 
     async def verified(self, token: str, jkt: str | None) -> VerifiedClaims:
         """Return the claims of `token`, verified now or before. Raises TokenError.
@@ -95,10 +92,17 @@ class TenantEdge:
         choose_issuer(parts, trust)
         key = self.keys.known(parts.key_id) or await self.keys.find(parts.key_id)
         claims = verify(parts, key, trust, now=time.time())
-        if len(self._verified) >= MAX_VERIFIED:
-            self._verified.clear()
-        self._verified[hashlib.sha256(token.encode()).digest(), jkt] = claims
+        memory = self._memory()
+        if len(memory) >= MAX_VERIFIED:
+            memory.clear()
+        memory[hashlib.sha256(token.encode()).digest(), jkt] = claims
         return claims
+
+    def _memory(self) -> dict[tuple[bytes, str | None], VerifiedClaims]:
+        if self._verified_with != self.keys.generation:
+            self._verified.clear()
+            self._verified_with = self.keys.generation
+        return self._verified
 
     # Profiles
 
