@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -13,6 +14,9 @@ from tunneld.model.verdict import Channel
 from tunneld.policy.passwords import parse_hash
 
 MAX_DOCUMENT = 16 * 1024 * 1024  # 50,000 users fit; a larger file is a mistake, not a directory
+
+
+_GUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 def _checked_hash(encoded: str) -> str:
@@ -26,10 +30,13 @@ def _ascending(bounds: tuple[int, int]) -> tuple[int, int]:
     return bounds
 
 
-Guid = Annotated[
-    str,
-    StringConstraints(to_lower=True, pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"),
-]
+def _guid(text: str) -> str:
+    if not _GUID.fullmatch(text):
+        raise ValueError("not a GUID such as 0a4c1d7e-52f3-4f0b-8a6e-3d9b7c15e284")
+    return text.lower()
+
+
+Guid = Annotated[str, AfterValidator(_guid)]
 ShortName = Annotated[str, StringConstraints(to_lower=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9-]{0,62}$")]
 Domain = Annotated[str, StringConstraints(to_lower=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]{0,252}$")]
 Upn = Annotated[str, StringConstraints(to_lower=True, pattern=r"^[^@\s\x00-\x1f]{1,64}@[A-Za-z0-9.-]{1,253}$")]
@@ -120,7 +127,7 @@ class ClientSection(Section):
 class DirectoryDocument(Section):
     """The whole document."""
 
-    tenants: tuple[TenantSection, ...] = Field(min_length=1)
+    tenants: tuple[TenantSection, ...]
     clients: tuple[ClientSection, ...] = ()
 
 
@@ -136,7 +143,8 @@ def read_document(model: type[Model], text: str, *, where: str) -> Model:
         return model.model_validate(raw)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        raise DocumentError(where, place(first["loc"]), first["msg"], _mend(error.error_count())) from None
+        message = first["msg"].removeprefix("Value error, ")
+        raise DocumentError(where, place(first["loc"]), message, _mend(error.error_count())) from None
 
 
 def read_directory(text: str, *, where: str) -> DirectoryDocument:

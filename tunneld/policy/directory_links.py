@@ -33,6 +33,8 @@ def link_directory(
 
     Raises DocumentError with the path of the first contradiction.
     """
+    if not document.tenants:
+        raise DocumentError(where, "tenants", "there is no tenant in it", "add one")
     aliases = _aliases(document.tenants, where)
     tenants = {
         section.id: _tenant(section, profiles.get(section.id, ()), f"tenants[{index}]", where)
