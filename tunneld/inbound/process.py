@@ -44,12 +44,13 @@ def _find_inode(address: str, port: int) -> str | None:
 
 
 def _find_owner(link: str) -> str | None:
-    for entry in os.scandir(_PROC):
-        if not entry.name.isdigit():
+    for pid in os.listdir(_PROC):
+        if not pid.isdigit():
             continue
+        folder = _PROC / pid
         try:
-            if any(os.readlink(fd.path) == link for fd in os.scandir(f"{entry.path}/fd")):
-                return f"{Path(entry.path, 'comm').read_text('utf-8', 'replace').strip()}({entry.name})"
+            if any(os.readlink(folder / "fd" / fd) == link for fd in os.listdir(folder / "fd")):
+                return f"{(folder / 'comm').read_text('utf-8', 'replace').strip()}({pid})"
         except OSError:
             continue  # it ended, or it belongs to somebody else
     return None
