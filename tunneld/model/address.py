@@ -22,9 +22,13 @@ _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 # inet_aton spellings (127.1, 0x7f.1, 2130706433): resolvers take them for addresses, so they must not pass as names.
 _NUMERIC = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)(?:\.(?:0x[0-9a-f]*|[0-9]+))*")
 
-# Most names arrive in their normal form: one match says so, for a fifteenth of the full way's cost. The last label
-# begins with a letter, so that no spelling of an address matches.
-_NORMAL_NAME = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
+# Most hosts arrive in their normal form: one match says so, for a fifteenth of the full way's cost. A name's last label
+# begins with a letter, so that no spelling of an address passes for a name; an address has no leading zeros.
+_OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_NORMAL_HOST = re.compile(
+    r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+    rf"|(?:{_OCTET}\.){{3}}{_OCTET}"
+)
 
 IPAddress = IPv4Address | IPv6Address
 
@@ -49,7 +53,7 @@ def normalise_host(text: str) -> str:
     Raises PeerProtocolError (`name_too_long`, `name_invalid`). Numeric spellings that are not canonical addresses
     (``0x7f.1``) are refused rather than guessed.
     """
-    if len(text) <= MAX_TEXT_NAME and _NORMAL_NAME.fullmatch(text):
+    if len(text) <= MAX_TEXT_NAME and _NORMAL_HOST.fullmatch(text):
         return text
     if len(text) > MAX_NAME:
         raise PeerProtocolError(Reason.NAME_TOO_LONG, f"{len(text)} characters")
