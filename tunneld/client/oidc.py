@@ -90,10 +90,14 @@ def scope_of(audience: str) -> str:
 class Provider:
     """HTTP to one identity provider. Knows no user and keeps nothing but the tenants' metadata."""
 
-    def __init__(self, url: str, verify: ssl.SSLContext) -> None:
+    def __init__(
+        self, url: str, verify: ssl.SSLContext | bool = True, *, transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
         self.url = url
         # The environment's proxy settings may well point at this daemon, so they are not for us.
-        self._http = httpx.AsyncClient(verify=verify, timeout=TIMEOUT_S, trust_env=False, follow_redirects=False)
+        self._http = httpx.AsyncClient(
+            verify=verify, timeout=TIMEOUT_S, trust_env=False, follow_redirects=False, transport=transport
+        )
         self._metadata: dict[str, Metadata] = {}
         self.requests = 0
 
