@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bench import forward, gate, measures, plot, report, results, switch
+from bench import classify, forward, gate, measures, plot, report, results, switch
 from bench.children import ChildError
 from bench.forward import SHORT_SYSTEMS, say
 from bench.headlines import GATED, OURS, Row
@@ -15,7 +15,16 @@ from bench.systems import SYSTEMS
 from bench.tables import forward_table
 from bench.workload import UnmeasuredError
 
-BASELINE = results.COMMITTED / "forward-short.json"  # ratios of the short form: it is compared with its like
+COMMITTED = results.COMMITTED  # holds the short form's results too: a short run is compared with its like
+
+
+def run_classify(folder: Path, *, short: bool) -> bool:
+    """Run the classification benchmark."""
+    result = classify.measure(classify.SHORT if short else classify.FULL)
+    results.write(folder / "classify.json", result)
+    print(classify.classify_table(result), flush=True)
+    draw(plot.draw_classify, result, folder / "classify.svg")
+    return True
 
 
 def run_forward(folder: Path, *, short: bool) -> bool:
@@ -24,10 +33,8 @@ def run_forward(folder: Path, *, short: bool) -> bool:
     result = forward.measure(plan, SHORT_SYSTEMS if short else tuple(SYSTEMS))
     results.write(folder / "forward.json", result)
     print(forward_table(result), flush=True)
-    if plot.matplotlib_missing():
-        say("no picture: matplotlib is not installed")
-    elif OURS in result["systems"]:
-        plot.draw_forward(result, folder / "forward.svg")
+    if OURS in result["systems"]:
+        draw(plot.draw_forward, result, folder / "forward.svg")
     return OURS in result["systems"]
 
 
@@ -43,33 +50,62 @@ def run_switch(folder: Path, *, short: bool) -> bool:
     return True
 
 
-BENCHMARKS: dict[str, Callable[..., bool]] = {"forward": run_forward, "switch": run_switch}
+def draw(picture: Callable[[Row, Path], None], result: Row, path: Path) -> None:
+    """Draw a picture where that is possible."""
+    if plot.matplotlib_missing():
+        say("no picture: matplotlib is not installed")
+    else:
+        picture(result, path)
 
 
-def gated(result: Row | None) -> dict[str, float]:
-    """Return the ratios of a result that the gate judges."""
-    found = (result or {}).get("ratios", {}).get(OURS, {})
+BENCHMARKS: dict[str, Callable[..., bool]] = {
+    "classify": run_classify,
+    "forward": run_forward,
+    "switch": run_switch,
+}
+
+
+def forward_ratios(result: Row) -> dict[str, float]:
+    """Return the ratios to the reference that the gate judges."""
+    found = result["ratios"].get(OURS, {})
     return {name: found[name] for name in GATED if name in found}
 
 
-def judge(folder: Path) -> bool:
-    """Compare the run in the folder with the committed one; measure once more before saying no.
+def classify_ratios(result: Row) -> dict[str, float]:
+    """Return how much dearer an uncached decision is with many rules than with few."""
+    return {f"growth of {name}": result["growth"][name] for name in ("uncached_hit_ns", "uncached_miss_ns")}
+
+
+JUDGED: dict[str, Callable[[Row], dict[str, float]]] = {"classify": classify_ratios, "forward": forward_ratios}
+
+
+def judge(folder: Path, name: str) -> bool:
+    """Compare a run in the folder with the committed one; measure once more before saying no.
 
     A neighbour on a shared machine can spoil one run of a minute. A regression spoils both.
     """
-    committed = gated(results.read(BASELINE))
-    if not committed:
-        say(f"nothing to compare with: {BASELINE.name} is not there")
+    committed = results.read(COMMITTED / f"{name}-short.json")
+    if committed is None:
+        say(f"nothing to compare with: {name}-short.json is not there")
         return False
     for attempt in (1, 2):
-        compared = gate.compare(committed, gated(results.read(folder / "forward.json")))
+        found = results.read(folder / f"{name}.json")
+        compared = gate.compare(JUDGED[name](committed), JUDGED[name](found) if found else {})
         print("\n".join(map(str, compared)), flush=True)
         if all(each.passed for each in compared):
             return True
         if attempt == 1:
             say("worse than allowed; measuring once more")
-            run_forward(folder, short=True)
+            BENCHMARKS[name](folder, short=True)
     return False
+
+
+def keep(folder: Path, names: Sequence[str]) -> None:
+    """Make the results in the folder the ones that later runs are compared with."""
+    for name in names:
+        found = results.read(folder / f"{name}.json")
+        if name in JUDGED and found is not None:
+            results.write(COMMITTED / f"{name}-short.json", found)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -83,18 +119,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     names = chosen.only.split(",")
     if not set(names) <= set(BENCHMARKS):
         parser.error(f"choose among {', '.join(BENCHMARKS)}")
-    if (chosen.gate or chosen.baseline) and not (chosen.short and "forward" in names):
-        parser.error("--gate and --baseline go with --short and need forward")
-    folder = results.LATEST if chosen.short else results.COMMITTED
+    if (chosen.gate or chosen.baseline) and not chosen.short:
+        parser.error("--gate and --baseline go with --short")
+    folder = results.LATEST if chosen.short else COMMITTED
     passed = [BENCHMARKS[name](folder, short=chosen.short) for name in names]
     if chosen.baseline and all(passed):
-        found = results.read(folder / "forward.json")
-        assert found is not None
-        results.write(BASELINE, found)
+        keep(folder, names)
     if not chosen.short:
         report.write()
-    judged = judge(folder) if chosen.gate else True
-    return 0 if all(passed) and judged else 1
+    judged = [judge(folder, name) for name in names if name in JUDGED and chosen.gate]
+    return 0 if all(passed) and all(judged) else 1
 
 
 if __name__ == "__main__":

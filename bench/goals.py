@@ -65,6 +65,18 @@ def switch_goals(result: Row) -> Iterator[Goal]:
     yield Goal("bytes of the old epoch after the commit", 0, None, row["bytes_after_commit"], "bytes")
 
 
+def classify_goals(result: Row) -> Iterator[Goal]:
+    """Yield the goals of classification: hit and miss, whichever is dearer, at the greatest number of rules."""
+    sizes, growth = result["sizes"], result["growth"]
+    count = max(sizes, key=int)
+    for kind, goal in (("cached", 1.0), ("uncached", 5.0)):
+        dearest = max(sizes[count][f"{kind}_{way}_ns"] for way in ("hit", "miss"))
+        yield Goal(f"{kind} decision, {int(count):,} rules", goal, None, round(dearest / 1000, 2), "µs")
+    dearest = max(growth[f"{kind}_{way}_ns"] for kind in ("cached", "uncached") for way in ("hit", "miss"))
+    yield Goal(f"its cost compared with {growth['from']} rules", 1.5, None, dearest, "times")
+    yield Goal(f"compiling {int(count):,} rules", 5, None, sizes[count]["compile_s"], "s")
+
+
 def goal_table(goals: list[Goal]) -> str:
     """Return the goals as a table."""
     return table(

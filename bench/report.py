@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bench import results
-from bench.goals import Goal, forward_goals, goal_table, switch_goals
+from bench.classify import classify_table
+from bench.goals import Goal, classify_goals, forward_goals, goal_table, switch_goals
 from bench.headlines import Row
 from bench.switch import switch_table
 from bench.tables import cost_table, idle_table, pace_table, profile_table, ratio_table, system_table
@@ -30,9 +31,10 @@ def fill(text: str, blocks: Mapping[str, str]) -> str:
 
 def blocks(found: Mapping[str, Row | None]) -> dict[str, str]:
     """Return every generated part, from the results that there are."""
-    forward, switch, profile = found["forward"], found["switch"], found["profile"]
+    forward, switch, classify, profile = (found[name] for name in ("forward", "switch", "classify", "profile"))
     goals: list[Goal] = []
     goals += forward_goals(forward) if forward else []
+    goals += classify_goals(classify) if classify else []
     goals += switch_goals(switch) if switch else []
     return {
         "machine": _machine(forward) if forward else NOTHING,
@@ -42,6 +44,7 @@ def blocks(found: Mapping[str, Row | None]) -> dict[str, str]:
         "costs": f"{cost_table(forward)}\n\n{pace_table(forward)}" if forward else NOTHING,
         "idle": idle_table(forward) if forward else NOTHING,
         "direct": _direct(forward) if forward else NOTHING,
+        "classify": classify_table(classify) if classify else NOTHING,
         "switch": _switch(switch) if switch else NOTHING,
         "profile": profile_table(profile) if profile else NOTHING,
     }

@@ -44,15 +44,15 @@ def _result(ratio: float) -> dict[str, object]:
 def judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, list[float]]:
     """A folder with a committed ratio of 1.0, and the ratios that further runs will find."""
     upcoming: list[float] = []
-    monkeypatch.setattr(command, "BASELINE", tmp_path / "baseline.json")
-    results.write(tmp_path / "baseline.json", _result(1.0))
+    monkeypatch.setattr(command, "COMMITTED", tmp_path)
+    results.write(tmp_path / "forward-short.json", _result(1.0))
 
     def rerun(folder: Path, *, short: bool) -> bool:
         assert short
         results.write(folder / "forward.json", _result(upcoming.pop(0)))
         return True
 
-    monkeypatch.setattr(command, "run_forward", rerun)
+    monkeypatch.setitem(command.BENCHMARKS, "forward", rerun)
     return tmp_path, upcoming
 
 
@@ -67,11 +67,26 @@ def test_one_bad_run_is_repeated_and_two_fail(
     folder, upcoming = judged
     upcoming += further
     results.write(folder / "forward.json", _result(first))
-    assert command.judge(folder) is passes
+    assert command.judge(folder, "forward") is passes
     assert upcoming == []
 
 
 def test_without_a_committed_result_the_gate_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "BASELINE", tmp_path / "missing.json")
+    monkeypatch.setattr(command, "COMMITTED", tmp_path)
     results.write(tmp_path / "forward.json", _result(1.0))
-    assert command.judge(tmp_path) is False
+    assert command.judge(tmp_path, "forward") is False
+
+
+def test_a_run_becomes_the_one_to_compare_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "COMMITTED", tmp_path)
+    results.write(tmp_path / "forward.json", _result(1.0))
+    command.keep(tmp_path, ["forward", "switch"])
+    assert command.judge(tmp_path, "forward") is True
+
+
+def test_the_committed_baselines_hold_every_judged_figure() -> None:
+    """A baseline without a figure would let that figure rot unseen."""
+    for name, expected in (("forward", 4), ("classify", 2)):
+        baseline = results.read(results.COMMITTED / f"{name}-short.json")
+        assert baseline is not None, name
+        assert len(command.JUDGED[name](baseline)) == expected
