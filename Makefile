@@ -13,7 +13,7 @@ help:
 	@echo "make test         the whole test suite"
 	@echo "make check        lint, types and import directions"
 	@echo "make bench        the benchmarks: table, JSON and plots in bench/"
-	@echo "make bench-short  the benchmarks in the short form that CI runs"
+	@echo "make bench-short  the short form that CI runs, and the gate"
 	@echo "make lock         pin the dependencies anew"
 	@echo "make clean        remove .venv and caches"
 
@@ -35,7 +35,7 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m bench
 
 bench-short: $(VENV)/.bench
-	$(BIN)/python -m bench --short
+	$(BIN)/python -m bench --short --gate
 
 # The stamps are written last, so that an interrupted installation is done again.
 $(VENV)/.python:
