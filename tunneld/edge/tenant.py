@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import ssl
 import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
+
+import structlog
 
 from tunneld.edge.connector import Connector
 from tunneld.edge.keys import Fetch, KeyCache, https_fetch
@@ -37,6 +40,8 @@ class Profiles(NamedTuple):
     audiences: frozenset[str]
     number: int
 
+
+_OBJECT_ID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 ProfilesChanged = Callable[[Profiles, Profiles], None]
 
@@ -178,6 +183,7 @@ class TenantEdge:
                 raise DocumentError(str(path), "", f"cannot be read ({error.strerror})", "give its path") from None
             compiled.append(compile_profile(load_profile(text, where=str(path))))
             self._check_profile(compiled, where=str(path))
+            _remark_names(compiled[-1], where=str(path))
         audiences = set(self.settings.channels.values())
         audiences |= {application.id for each in compiled for application in each.document.applications}
         return Profiles(tuple(compiled), {}, frozenset(audiences), self.profiles.number + 1)
@@ -202,6 +208,16 @@ def _closeness(profile: CompiledProfile, claims: VerifiedClaims) -> int | None:
     if claims.oid in assignments.users:
         return 0
     return 1 if assignments.groups else 2
+
+
+def _remark_names(profile: CompiledProfile, *, where: str) -> None:
+    """Say in the log which assignments can never fit here, since tokens vouch for object ids and not for names."""
+    assignments = profile.document.assignments
+    names = [name for name in (*assignments.users, *assignments.groups) if not _OBJECT_ID.fullmatch(name)]
+    if names:
+        structlog.get_logger().warning(
+            "assignments_by_name", file=where, names=names, mend="the edge knows object ids only; write these"
+        )
 
 
 def find_tenant(tenants: Sequence[TenantEdge], server_name: str) -> tuple[TenantEdge, Channel] | None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.support.certificates import Authority
 from tests.support.edge_settings import GOOD, settings
@@ -222,6 +223,21 @@ def test_the_profile_in_effect_is_the_closest_one(place: Place) -> None:
     assert winner(tenant, person(oid=stranger, groups=frozenset(), user_type="member")) is None
     assert winner(tenant, person(oid=stranger, groups=frozenset(), user_type=None)) is None
     assert tenant.gate(person(), Channel.INTERNET) is None
+
+
+def test_assignments_by_name_are_remarked(place: Place) -> None:
+    """A principal name in a profile can never fit at an edge; the log says so instead of leaving a riddle."""
+    place.write(profile(assignments={"users": [USER, "you@contoso.example"], "groups": ["staff"], "user_types": []}))
+    with capture_logs() as lines:
+        tenant = place.tenant()
+    (line,) = lines
+    assert (line["event"], line["names"]) == ("assignments_by_name", ["you@contoso.example", "staff"])
+    assert line["file"].endswith("profile.json")
+    assert winner(tenant, person()) == "files"
+    place.write(profile())
+    with capture_logs() as lines:
+        place.tenant()
+    assert lines == []
 
 
 def test_users_of_one_profile_share_its_gate(place: Place) -> None:
