@@ -100,17 +100,37 @@ async def serve_control(surface: ControlSurface, sock: socket.socket, stop: asyn
 
 def control_app(surface: ControlSurface, stop: asyncio.Event) -> Starlette:
     """Return the application behind the socket."""
+    asked = _Endpoints(surface, stop)
+    routes = [
+        Route("/v1/status", asked.status),
+        Route("/v1/tenants", asked.tenants),
+        Route("/v1/health", asked.health),
+        Route("/v1/flows", asked.flows),
+        Route("/v1/explain", asked.explain),
+        Route("/v1/login", asked.login, methods=["POST"]),
+        Route("/v1/logout", asked.logout, methods=["POST"]),
+        Route("/v1/switch", asked.switch, methods=["POST"]),
+    ]
+    return Starlette(routes=routes, exception_handlers={404: _no_such_path, 405: _wrong_method, Exception: _defect})
 
-    async def status(_: Request) -> Response:
-        return JSONResponse(surface.status())
 
-    async def tenants(_: Request) -> Response:
-        return JSONResponse(surface.tenants())
+class _Endpoints:
+    """One method a path."""
 
-    async def health(_: Request) -> Response:
-        return JSONResponse(surface.health())
+    def __init__(self, surface: ControlSurface, stop: asyncio.Event) -> None:
+        self._surface = surface
+        self._stop = stop
 
-    async def flows(request: Request) -> Response:
+    async def status(self, _: Request) -> Response:
+        return JSONResponse(self._surface.status())
+
+    async def tenants(self, _: Request) -> Response:
+        return JSONResponse(self._surface.tenants())
+
+    async def health(self, _: Request) -> Response:
+        return JSONResponse(self._surface.health())
+
+    async def flows(self, request: Request) -> Response:
         query = request.query_params
         state = query.get("state")
         if state is not None and state not in FLOW_STATES:
@@ -120,51 +140,39 @@ def control_app(surface: ControlSurface, stop: asyncio.Event) -> Starlette:
             return refusal(Reason.MALFORMED_REQUEST, "limit is not a number", 400)
         count = None if limit is None else int(limit)
         if query.get("follow", "") in ("1", "true"):
-            return StreamingResponse(follow(surface.flows, state, count, stop), media_type=LINES)
-        chosen = surface.flows.newest(state=state, limit=count)
+            return StreamingResponse(follow(self._surface.flows, state, count, self._stop), media_type=LINES)
+        chosen = self._surface.flows.newest(state=state, limit=count)
         return Response("".join(map(_line, (record.to_json() for record in chosen))), media_type=LINES)
 
-    async def explain(request: Request) -> Response:
+    async def explain(self, request: Request) -> Response:
         asked = {name: request.query_params.get(name) for name in ("destination", "protocol", "tenant", "flow")}
         if (asked["destination"] is None) == (asked["flow"] is None):
             return refusal(Reason.MALFORMED_REQUEST, "ask for a destination or for a flow", 400)
         try:
-            return JSONResponse(await surface.explain(**asked))
+            return JSONResponse(await self._surface.explain(**asked))
         except PeerProtocolError as error:
             return refusal(error.reason, error.detail, 400)
         except Denied as denied:
             return refusal(denied.reason, denied.detail, 404)
 
-    async def login(request: Request) -> Response:
+    async def login(self, request: Request) -> Response:
         body = await _body(request)
         if body is None or not isinstance(body.get("device", False), bool):
             return refusal(Reason.MALFORMED_REQUEST, 'the body is {"device": true or false}', 400)
         device = body.get("device", False)
-        return lines(surface, lambda ask: surface.login(ask, device=device), "login")
+        return lines(self._surface, lambda ask: self._surface.login(ask, device=device), "login")
 
-    async def logout(_: Request) -> Response:
+    async def logout(self, _: Request) -> Response:
         try:
-            return JSONResponse(await surface.logout())
+            return JSONResponse(await self._surface.logout())
         except Denied as denied:
             return refusal(denied.reason, denied.detail, 409)
 
-    async def switch(request: Request) -> Response:
+    async def switch(self, request: Request) -> Response:
         body = await _body(request)
         if body is None or not isinstance(body.get("tenant"), str) or not body["tenant"]:
             return refusal(Reason.MALFORMED_REQUEST, 'the body is {"tenant": a name or an id}', 400)
-        return lines(surface, lambda ask: surface.switch(body["tenant"], ask), "switch")
-
-    routes = [
-        Route("/v1/status", status),
-        Route("/v1/tenants", tenants),
-        Route("/v1/health", health),
-        Route("/v1/flows", flows),
-        Route("/v1/explain", explain),
-        Route("/v1/login", login, methods=["POST"]),
-        Route("/v1/logout", logout, methods=["POST"]),
-        Route("/v1/switch", switch, methods=["POST"]),
-    ]
-    return Starlette(routes=routes, exception_handlers={404: _no_such_path, 405: _wrong_method, Exception: _defect})
+        return lines(self._surface, lambda ask: self._surface.switch(body["tenant"], ask), "switch")
 
 
 def lines(surface: ControlSurface, work: Job, name: str) -> StreamingResponse:
