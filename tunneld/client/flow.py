@@ -68,6 +68,8 @@ class ClientFlow:
     def ended(self, reason: Reason) -> None:
         """Both directions are over, or the flow broke."""
         self.router.close(self, CLOSED if reason.kind is Kind.OK else TERMINATED, reason)
+        self.near = self.stream = self.dial = None  # untie the knot: flows are freed without the collector
+        self.request.on_abandoned = None
 
     def abandoned(self) -> None:
         """The application left before it had an answer."""

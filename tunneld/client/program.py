@@ -20,6 +20,7 @@ from tunneld.inbound.reception import Reception
 from tunneld.journal.flows import FlowRecord, FlowTable
 from tunneld.model.reasons import Reason
 from tunneld.net.listen import bind
+from tunneld.net.loops import settle
 from tunneld.net.resolve import Resolve, Resolver
 from tunneld.net.tls import trust_context
 from tunneld.net.unix import listen_unix
@@ -66,6 +67,7 @@ async def serve(
                     quitting = asyncio.Event()
                     serving = group.create_task(serve_control(daemon, control, quitting), name="control")
                     announce(Ready(proxy_address(proxy), control_path))
+                    settle()
                     await stop.wait()
                     log.info("stopping", flows=len(live.flows.live))
                     quitting.set()

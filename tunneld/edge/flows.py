@@ -11,7 +11,7 @@ from tunneld.model.reasons import Kind, Reason
 from tunneld.net.attach import attach
 from tunneld.net.dial import Dial
 from tunneld.net.mux import Mux
-from tunneld.net.relay import NOBODY, OriginEnd
+from tunneld.net.relay import HoldingEnd, OriginEnd
 from tunneld.net.stream_end import StreamEnd
 from tunneld.policy.admission import Refuse
 from tunneld.wire.h2.frames import ErrorCode
@@ -48,22 +48,27 @@ def refuse_stream(mux: Mux, stream: Stream, reason: Reason) -> None:
 class EdgeFlow(StreamEnd):
     """A tunnelled flow's stream, and the origin behind it."""
 
-    __slots__ = ("_dial", "_early", "_eof", "application", "origin", "record", "session")
+    __slots__ = ("_dial", "_where", "application", "origin", "record", "session")
 
     def __init__(self, session: EdgeSession, stream: Stream, record: FlowRecord, application: str | None) -> None:
-        super().__init__(session.mux, stream)
+        super().__init__(session.mux, stream, HoldingEnd())
         self.session = session
         self.record = record
         self.application = application
         self.origin: OriginEnd | None = None
         self._dial: Dial | None = None
-        self._early = b""
-        self._eof = False
+        self._where: Origin | None = None
+        self.far_paused = True  # no credit before the origin has the bytes
 
     def counts(self) -> tuple[int, int]:
         """Return what went to and came from the origin (see `journal.flows.Meter`)."""
         origin = self.origin
         return (origin.bytes_written, origin.bytes_read) if origin is not None else (0, 0)
+
+    @property
+    def opened(self) -> bool:
+        """Say whether bytes can move: the origin is connected and the client was told."""
+        return not isinstance(self.peer, HoldingEnd)
 
     # -- opening -------------------------------------------------------------------------------------------------
 
@@ -83,27 +88,27 @@ class EdgeFlow(StreamEnd):
             self.connect(where)
 
     def _start(self, where: Origin) -> None:
-        connector = self.session.tenant.connector
-
-        def connected(sock: socket.socket, address: str) -> None:
-            connector.reached(where)
-            self.record.destination_ip = address
-            self.origin = OriginEnd(lambda end: self._opened(end, where))
-            attach(self.mux.loop, sock, self.origin, self.session.group)
-
-        def failed(reason: Reason) -> None:
-            if reason is not Reason.ORIGIN_REFUSED:
-                connector.failed(where)
-            self.refuse(reason)
-
-        self._dial = Dial(self.mux.loop, where.addresses, where.port, connected, failed)
+        self._where = where
+        self._dial = Dial(self.mux.loop, where.addresses, where.port, self._connected, self._failed)
         self._dial.start()
 
-    def _opened(self, origin: OriginEnd, where: Origin) -> None:
+    def _connected(self, sock: socket.socket, address: str) -> None:
+        self.record.destination_ip = address
+        self.origin = origin = OriginEnd(self._opened)
+        attach(self.mux.loop, sock, origin, self.session.group)
+
+    def _failed(self, reason: Reason) -> None:
+        if reason is not Reason.ORIGIN_REFUSED and self._where is not None:
+            self.session.tenant.connector.failed(self._where)
+        self.refuse(reason)
+
+    def _opened(self, origin: OriginEnd) -> None:
         """The origin's transport is there: answer 200 and let both directions flow."""
-        if self.ended:
+        where, early = self._where, self.peer
+        if self.ended or where is None or not isinstance(early, HoldingEnd):
             origin.reset(Reason.CLIENT_RESET)
             return
+        self.session.tenant.connector.reached(where)
         self.mux.codec.send_headers(self.stream, STATUS_200)
         self.mux.flush_soon()
         self.record.meter = self
@@ -113,38 +118,23 @@ class EdgeFlow(StreamEnd):
             origin.write(self.session.proxy_header(self.record))
             origin.bytes_written = 0  # ours, not the user's
         self.peer = origin
-        early, self._early = self._early, b""
-        if early:
-            super().on_data(memoryview(early))
-        if self._eof:
-            self.on_stream_end()
+        self.far_paused = False
+        early.release(origin)
+        if not self.far_paused:
+            self.resume_reading()
 
     # -- what the connection calls -------------------------------------------------------------------------------
-
-    def on_data(self, data: memoryview) -> None:
-        """Pass on, or hold what came before the origin was there."""
-        if self.peer is NOBODY and not self.ended:
-            self._early += data
-        else:
-            super().on_data(data)
-
-    def on_stream_end(self) -> None:
-        """FIN for the origin, now or as soon as it is there."""
-        if self.peer is NOBODY:
-            self._eof = True
-        else:
-            super().on_stream_end()
 
     def on_reset(self, reason: Reason) -> None:
         """The client reset the stream, or its connection broke."""
         if self.ended:
             return
-        if self.peer is NOBODY:
+        if self.opened:
+            super().on_reset(reason)
+        else:
             self._abandon()
             self.cut()
             self.session.flow_over(self, TERMINATED, reason)
-        else:
-            super().on_reset(reason)
 
     # -- ends ----------------------------------------------------------------------------------------------------
 
@@ -160,8 +150,7 @@ class EdgeFlow(StreamEnd):
         """End the flow from our side: both far sides see a reset."""
         if self.ended:
             return
-        origin = self.origin
-        opened = self.peer is not NOBODY
+        origin, opened = self.origin, self.opened
         self.mux.codec.reset(self.stream, ErrorCode.CONNECT_ERROR)
         self.mux.flush_soon()
         self.cut()
@@ -177,3 +166,4 @@ class EdgeFlow(StreamEnd):
 
     def _over(self, reason: Reason) -> None:
         self.session.flow_over(self, CLOSED if reason.kind is Kind.OK else TERMINATED, reason)
+        self.origin = None  # untie the knot: flows are freed by their counts, without the collector

@@ -27,6 +27,7 @@ from tunneld.model.errors import DocumentError, PeerProtocolError
 from tunneld.net.ciphers import prefer_aes_128
 from tunneld.net.listen import bind
 from tunneld.net.loops import run as run_loop
+from tunneld.net.loops import settle
 from tunneld.net.relay import SocketEnd
 from tunneld.net.tls import interop_context
 from tunneld.net.vigil import keep_vigil
@@ -233,6 +234,7 @@ async def serve(settings: Settings, *, ready: Callable[[list[str]], None], stop:
         async with asyncio.TaskGroup() as group:
             server = EdgeServer(settings, RecordWriter(file.write if file else _discard), group)
             ready(server.start())
+            settle()
             await stop.wait()
             await server.stop()
     finally:

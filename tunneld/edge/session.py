@@ -324,12 +324,13 @@ class EdgeSession:
         """Reset every flow but those in `keep` now, and answer with what still reached their origins afterwards."""
         self._retired = True
         doomed = [flow for flow in self.flows if flow.stream.id not in keep]
-        before = sum(flow.counts()[0] for flow in doomed)
+        origins = [flow.origin for flow in doomed if flow.origin is not None]
+        before = sum(origin.bytes_written for origin in origins)
         for flow in doomed:
             flow.terminate(Reason.TENANT_SWITCHED)
 
         def answer() -> None:
-            after = sum(flow.counts()[0] for flow in doomed)
+            after = sum(origin.bytes_written for origin in origins)
             self._say({"type": "retired", "bytes_after": after - before})
 
         self.mux.loop.call_soon(answer)  # one turn later, so that whatever still moved is in the count

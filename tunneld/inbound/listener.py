@@ -68,7 +68,6 @@ class Listener:
                     self._retry = self._loop.call_later(RETRY_S, self._resume)
                     return
                 continue  # accept(2): errors of the connection itself are treated like EAGAIN by retrying
-            sock.setblocking(False)
             self.accepted += 1
             attach(self._loop, sock, InboundConnection(self._reception, source[:2]), self._group)
 

@@ -30,13 +30,14 @@ def attach(
     protocol: asyncio.BaseProtocol,
     group: asyncio.TaskGroup,
 ) -> None:
-    """Make `protocol` the owner of the connected, non-blocking `sock`; `connection_made` follows soon.
+    """Make `protocol` the owner of the connected `sock`; `connection_made` follows soon.
 
     `group` owns the task on loops where a task is needed.
     """
     if is_fastnet(loop):
         SelectorSocketTransport(loop, sock, protocol)
     else:
+        sock.setblocking(False)  # aiofastnet does it itself
         group.create_task(_attach_later(loop, sock, protocol), name="attach")
 
 

@@ -17,6 +17,8 @@ from tunneld.model.reasons import Reason
 ATTEMPT_DELAY_S = 0.25  # RFC 8305 §5: "Connection Attempt Delay", recommended 250 ms
 TIMEOUT_S = 10.0  # for all addresses together; Envoy's connect_timeout is 5 s for one
 
+_NON_BLOCKING = socket.SOCK_STREAM | socket.SOCK_NONBLOCK
+
 OnConnected = Callable[[socket.socket, str], None]
 OnFailed = Callable[[Reason], None]
 
@@ -68,11 +70,10 @@ class Dial:
         while self._rest and not self.over:
             address = self._rest.pop(0)
             try:
-                sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+                sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, _NON_BLOCKING)
             except OSError as error:
                 self._failed = _reason(error.errno)
                 continue
-            sock.setblocking(False)
             code = sock.connect_ex((address, self._port))
             if code == errno.EINPROGRESS:
                 # On the same machine or a fast network the handshake is already done: asking once more costs one

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import select
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -85,31 +86,24 @@ class Poller:
             self._epoll.modify(descriptor, mask)
 
     def _lose_interest(self, descriptor: int, other: dict[int, Callback]) -> None:
-        try:
+        with suppress(OSError, ValueError):  # a descriptor that was closed first has left the set by itself
             if descriptor in other:
                 self._epoll.modify(descriptor, _READ if other is self._readers else _WRITE)
             else:
                 self._epoll.unregister(descriptor)
-        except (FileNotFoundError, OSError, ValueError):
-            pass  # the descriptor was closed first, which takes it out of the set
 
     def _ready(self) -> None:
         readers, writers = self._readers, self._writers
         for descriptor, events in self._epoll.poll(0, BATCH):
-            if events & _READABLE:
-                callback = readers.get(descriptor)
-                if callback is not None:
-                    self._run(callback)
-            if events & _WRITABLE:
-                callback = writers.get(descriptor)
-                if callback is not None:
-                    self._run(callback)
-
-    def _run(self, callback: Callback) -> None:
-        try:
-            callback()
-        except Exception as error:  # noqa: BLE001 - as every loop does: one bad callback must not stop the others
-            self._loop.call_exception_handler({"message": f"Exception in callback {callback!r}", "exception": error})
+            try:
+                # Looked up at the last moment: an earlier callback of this batch may have removed a later one.
+                if events & _READABLE and (callback := readers.get(descriptor)) is not None:
+                    callback()
+                if events & _WRITABLE and (callback := writers.get(descriptor)) is not None:
+                    callback()
+            except Exception as error:  # noqa: BLE001 - as in every loop: one bad callback must not stop the others
+                message = f"Exception in a callback of descriptor {descriptor}"
+                self._loop.call_exception_handler({"message": message, "exception": error})
 
 
 def _descriptor(source: Any) -> int:

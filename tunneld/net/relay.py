@@ -80,6 +80,29 @@ class NullEnd:
 NOBODY: FlowEnd = NullEnd()
 
 
+class HoldingEnd(NullEnd):
+    """A peer for an end whose far side is not there yet: keeps what comes, and hands it over with `release`."""
+
+    def __init__(self) -> None:
+        self._held = bytearray()
+        self._eof = False
+
+    def write(self, data: memoryview | bytes) -> None:
+        """Keep the bytes; the sender's window bounds them."""
+        self._held += data
+
+    def write_eof(self) -> None:
+        """Keep the end."""
+        self._eof = True
+
+    def release(self, end: FlowEnd) -> None:
+        """Give `end` what was kept."""
+        if self._held:
+            end.write(bytes(self._held))
+        if self._eof:
+            end.write_eof()
+
+
 class SocketEnd(asyncio.BufferedProtocol):
     """A plain TCP socket as an end of a flow.
 
@@ -164,12 +187,14 @@ class SocketEnd(asyncio.BufferedProtocol):
         if self.eof_out or self._ended:
             return
         self.eof_out = True
+        if self.eof_in:
+            self._finish_if_done()  # closing sends FIN too, with one call less
+            return
         try:
             self.transport.write_eof()
         except OSError as error:
             if error.errno != errno.ENOTCONN:  # the far side reset first; connection_lost will say so
                 raise
-        self._finish_if_done()
 
     def reset(self, reason: Reason) -> None:
         """Abort with RST."""

@@ -117,6 +117,31 @@ class Connection:
         self.out = []
         return out[0] if len(out) == 1 else b"".join(out)
 
+    def receive_whole(self, stream_id: int, flags: int, payload: memoryview) -> bool:
+        """Take a complete DATA frame if there is nothing special about it; False leaves it to the general way."""
+        size = len(payload)
+        stream = self.streams.get(stream_id)
+        if (
+            stream is None
+            or flags
+            or not 0 < size <= stream.receive_window
+            or size > self._receive_window
+            or size > self.limits.frame_size
+            or stream.remote_closed
+            or not stream.expects_data
+            or self.header_block is not None
+        ):
+            return False
+        stream.receive_window -= size
+        self._receive_window -= size
+        stream.owed += size
+        self.owed += size
+        self.pending.append(DataReceived(stream, payload))
+        self._connection_credit += size
+        if self._connection_credit >= self._connection_threshold:
+            self._credit_connection(0)
+        return True
+
     def begin_data(self, stream_id: int, length: int, flags: int) -> None:
         """Account for a DATA frame whose payload follows."""
         self._payload_stream = stream = self.streams.get(stream_id)
@@ -241,8 +266,10 @@ class Connection:
 
     def sendable(self, stream: Stream) -> int:
         """Return how many bytes one DATA frame on `stream` may carry now."""
-        window = min(stream.send_window, self.send_window)
-        return window if window < self.peer_frame_size else self.peer_frame_size
+        size = stream.send_window
+        if self.send_window < size:
+            size = self.send_window
+        return size if size < self.peer_frame_size else self.peer_frame_size
 
     def pack_data(self, buffer: bytearray | memoryview, offset: int, stream: Stream, size: int) -> None:
         """Write the header of a DATA frame of `size` payload bytes into `buffer` at `offset` and spend the window."""

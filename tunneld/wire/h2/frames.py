@@ -66,6 +66,7 @@ class Setting(IntEnum):
 # length (high 8, low 16), type, flags, stream id: Struct has no 24-bit integer
 _HEADER = Struct(">BHBBL")
 pack_header_into = _HEADER.pack_into
+unpack_header = _HEADER.unpack_from
 _pack_header = _HEADER.pack
 
 

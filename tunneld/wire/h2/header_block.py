@@ -131,17 +131,10 @@ def _decode_stateless(block: bytes, max_list: int) -> list[Field] | None:
         size = block[position]
         position += 1
         if size >= 0x7F:
-            if size != 0x7F or position + 2 > end:
+            long = _long_size(block, position) if size == 0x7F else None
+            if long is None:
                 return None
-            low, high = block[position], block[position + 1]
-            if low & 0x80:
-                if high & 0x80:
-                    return None
-                size += (low & 0x7F) + (high << 7)
-                position += 2
-            else:
-                size += low
-                position += 1
+            size, position = long
         value = block[position : position + size]
         position += size
         total += len(name) + size + 32  # RFC 7541 §4.1
@@ -149,3 +142,13 @@ def _decode_stateless(block: bytes, max_list: int) -> list[Field] | None:
             return None
         fields.append((name, value))
     return fields
+
+
+def _long_size(block: bytes, position: int) -> tuple[int, int] | None:
+    """Read on in a length of 127 bytes or more (RFC 7541 §5.1); None for more than two further bytes."""
+    if position + 2 > len(block):
+        return None
+    low, high = block[position], block[position + 1]
+    if not low & 0x80:
+        return 0x7F + low, position + 1
+    return None if high & 0x80 else (0x7F + (low & 0x7F) + (high << 7), position + 2)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tunneld.wire.h2 import frames
 from tunneld.wire.h2.control import CONTROL
-from tunneld.wire.h2.frames import ErrorCode
+from tunneld.wire.h2.frames import ErrorCode, unpack_header
 
 if TYPE_CHECKING:
     from tunneld.wire.h2.connection import Connection
@@ -38,7 +38,13 @@ class FrameReader:
             elif self._partial or end - position < frames.HEADER_SIZE:
                 position = self._gather(data, position, end)
             else:
-                position = self._receive_frame(data, position, end)
+                high, low, kind, flags, stream_id = unpack_header(data, position)
+                body = position + frames.HEADER_SIZE
+                stop = body + (high << 16 | low)
+                if kind == frames.DATA and stop <= end and connection.receive_whole(stream_id, flags, data[body:stop]):
+                    position = stop  # the usual case, in one call
+                else:
+                    position = self._receive_frame(data, position, end)
 
     def _receive_preface(self, data: memoryview, end: int) -> int:
         size = min(len(self._preface), end)
