@@ -111,7 +111,7 @@ def switch(
 
 def explain(
     destination: Annotated[
-        str | None, typer.Argument(help="HOST[:PORT][/udp]; the port is 443 unless given.", metavar="DEST")
+        str | None, typer.Argument(help="HOST or HOST:PORT, with /udp for UDP; port 443 unless given.", metavar="DEST")
     ] = None,
     flow: Annotated[str | None, typer.Option("--flow", help="Id of a flow, live or closed.", metavar="ID")] = None,
     tenant: Annotated[str | None, typer.Option("--tenant", help="Ask as if this tenant were active.")] = None,
@@ -184,7 +184,9 @@ def _show(answer: dict[str, Any], as_json: bool, table: Any) -> None:
 
 def _console() -> Console:
     """Return the terminal, or lines long enough for a pager or a file that has no width."""
-    return Console(width=None if sys.stdout.isatty() else WIDE)
+    # What the daemon reports is text: a destination in brackets is not a style.
+    width = None if sys.stdout.isatty() else WIDE
+    return Console(width=width, markup=False, emoji=False, highlight=False)
 
 
 def _fail(message: str, detail: str | None) -> None:

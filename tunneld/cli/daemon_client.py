@@ -12,6 +12,7 @@ import httpx
 
 from tunneld.client.settings import default_state_dir
 from tunneld.model.errors import TunneldError
+from tunneld.net.unix import is_live
 
 CONNECT_S = 3.0
 ANSWER_S = 60.0
@@ -30,7 +31,7 @@ class RefusedError(TunneldError):
 
 
 class DaemonClient:
-    """One command's connection to the daemon. Raises NoDaemonError or RefusedError, each one clear line."""
+    """One command's question to the daemon; it serves one. Raises NoDaemonError or RefusedError, one line."""
 
     def __init__(self, state: Path | None) -> None:
         self._path = (state or default_state_dir()) / "control.sock"
@@ -77,9 +78,11 @@ class DaemonClient:
     def _errors(self) -> Iterator[None]:
         """Turn the transport's errors into the one line that helps."""
         try:
+            if not is_live(self._path):  # asked first, because httpcore leaks the socket of a refused connection
+                mend = "start one with `tunneld run` or `tunneld lab up`, or name its state directory with --state"
+                raise NoDaemonError(f"no daemon answers at {self._path} ({mend})")
             yield
-        except (httpx.ConnectError, httpx.ConnectTimeout):
-            mend = "start one with `tunneld run` or `tunneld lab up`, or name its state directory with --state"
-            raise NoDaemonError(f"no daemon answers at {self._path} ({mend})") from None
         except (httpx.HTTPError, ValueError) as error:
             raise NoDaemonError(f"the daemon at {self._path} went away: {str(error) or type(error).__name__}") from None
+        finally:
+            self._http.close()

@@ -16,7 +16,7 @@ from tunneld.client.oidc import CLIENT_ID, DIRECTORY, ENROLMENT
 from tunneld.client.ports import Denied
 from tunneld.model.errors import StreamError
 from tunneld.model.reasons import Reason
-from tunneld.model.verdict import Channel
+from tunneld.model.verdict import Channel, Protocol
 from tunneld.policy.directory import DAEMON_CLIENT, DIRECTORY_API, ENROLMENT_API
 
 
@@ -258,7 +258,7 @@ async def test_a_restart_without_the_identity_provider_classifies_with_the_last_
     again = await machine.run(down=True)
     current = again.daemon.live.current
     assert current.tenant == "contoso"
-    verdict = current.classifier.classify("wiki.corp.internal", 443, "tcp")  # type: ignore[arg-type]
+    verdict = current.classifier.classify("wiki.corp.internal", 443, Protocol.TCP)
     assert verdict.rule_id == "wiki"
 
 
