@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Column, Index, Integer, MetaData, String, Table, delete, event, insert, select, update
+from sqlalchemy import Column, Integer, MetaData, String, Table, bindparam, delete, event, insert, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -40,7 +40,6 @@ _families = Table(
     Column("expires_at", Integer, nullable=False),
     Column("revoked_at", Integer),
     Column("revoked_because", String(64)),
-    Index("refresh_families_by_session", "session_id"),
 )
 _consents = Table(
     "consents", _schema,
@@ -55,6 +54,24 @@ _certified = Table(
     Column("oid", String(36), primary_key=True),
     Column("thumbprint", String(64), primary_key=True),
     Column("expires_at", Integer, nullable=False),
+)
+
+
+# Built once, because they run for every refresh token and building costs as much as running.
+_FAMILY = (
+    select(
+        _families, _sessions.c.home_tid, _sessions.c.home_oid, _sessions.c.authenticated_at,
+        _sessions.c.expires_at.label("session_expires_at"), _sessions.c.revoked_at.label("session_revoked_at"),
+    )
+    .join(_sessions, _sessions.c.id == _families.c.session_id)
+    .where(_families.c.id == bindparam("wanted"))
+)
+_ROTATE = (
+    update(_families)
+    .where(_families.c.id == bindparam("wanted"))
+    .where(_families.c.generation == bindparam("seen"))
+    .where(_families.c.revoked_at.is_(None))
+    .values(generation=_families.c.generation + 1)
 )
 
 
@@ -85,7 +102,7 @@ class Family:
 
 
 class Store:
-    """The database. Every method is one short transaction; a method that returned is on the disk."""
+    """The database. Every change is one statement, so it is atomic by itself; a method that returned is on the disk."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
@@ -95,15 +112,16 @@ class Store:
         """Open or create the database at an SQLAlchemy URL. Raises DocumentError when it is unusable."""
         if url.startswith("sqlite") and (path := url.partition("///")[2]):
             _make_private(path)
-        options: dict[str, Any] = {}  # keyword arguments of SQLAlchemy differ by driver
+        # Each call to the driver is a hop to its thread and back: no BEGIN, COMMIT and ROLLBACK around one statement.
+        options: dict[str, Any] = {"isolation_level": "AUTOCOMMIT", "pool_reset_on_return": None}
         if url.startswith("sqlite"):
             # One writer at a time is SQLite's nature; one connection makes it a queue instead of "database is locked".
-            options = {"pool_size": 1, "max_overflow": 0, "pool_timeout": 30}
+            options |= {"pool_size": 1, "max_overflow": 0, "pool_timeout": 30}
         engine = create_async_engine(url, **options)
         if url.startswith("sqlite"):
             event.listen(engine.sync_engine, "connect", _durable)
         try:
-            async with engine.begin() as connection:
+            async with engine.connect() as connection:
                 await connection.run_sync(_schema.create_all)
         except SQLAlchemyError as error:
             await engine.dispose()
@@ -126,12 +144,9 @@ class Store:
         return _session(row) if row is not None else None
 
     async def revoke_session(self, session_id: str, now: int) -> None:
-        """End a session and every refresh token that came from it."""
-        async with self._engine.begin() as connection:
-            live = (_sessions.c.id == session_id) & _sessions.c.revoked_at.is_(None)
-            await connection.execute(update(_sessions).where(live).values(revoked_at=now))
-            derived = (_families.c.session_id == session_id) & _families.c.revoked_at.is_(None)
-            await connection.execute(update(_families).where(derived).values(revoked_at=now, revoked_because="logout"))
+        """End a session, and with it every refresh token that came from it: they are read together."""
+        live = (_sessions.c.id == session_id) & _sessions.c.revoked_at.is_(None)
+        await self._write(update(_sessions).where(live).values(revoked_at=now))
 
     async def add_family(self, family: Family) -> None:
         await self._write(
@@ -144,11 +159,7 @@ class Store:
 
     async def family(self, family_id: str) -> tuple[Family, Session] | None:
         """Return a family with the session it came from."""
-        joined = select(_families, _sessions.c.home_tid, _sessions.c.home_oid, _sessions.c.authenticated_at,
-                        _sessions.c.expires_at.label("session_expires_at"),
-                        _sessions.c.revoked_at.label("session_revoked_at"))
-        joined = joined.join(_sessions, _sessions.c.id == _families.c.session_id).where(_families.c.id == family_id)
-        row = await self._one(joined)
+        row = await self._one(_FAMILY, {"wanted": family_id})
         if row is None:
             return None
         family = Family(row.id, row.session_id, row.tenant_id, row.client_id, row.scope,
@@ -159,9 +170,7 @@ class Store:
 
     async def rotate(self, family_id: str, generation: int) -> bool:
         """Move a family on by one generation; False when somebody else was first or it was revoked."""
-        current = (_families.c.id == family_id) & (_families.c.generation == generation)
-        moved = update(_families).where(current & _families.c.revoked_at.is_(None)).values(generation=generation + 1)
-        return await self._write(moved) == 1
+        return await self._write(_ROTATE, {"wanted": family_id, "seen": generation}) == 1
 
     async def revoke_family(self, family_id: str, because: str, now: int) -> None:
         live = (_families.c.id == family_id) & _families.c.revoked_at.is_(None)
@@ -181,11 +190,14 @@ class Store:
 
     async def certify(self, tenant_id: str, oid: str, thumbprint: str, expires_at: int) -> None:
         """Record that a key was certified; a renewal of the same key moves its end."""
-        key = _certified_key(tenant_id, oid, thumbprint)
-        async with self._engine.begin() as connection:
-            await connection.execute(delete(_certified).where(key))
-            values = {"tenant_id": tenant_id, "oid": oid, "thumbprint": thumbprint, "expires_at": expires_at}
-            await connection.execute(insert(_certified).values(**values))
+        known = update(_certified).where(_certified_key(tenant_id, oid, thumbprint)).values(expires_at=expires_at)
+        if await self._write(known):
+            return
+        values = {"tenant_id": tenant_id, "oid": oid, "thumbprint": thumbprint, "expires_at": expires_at}
+        try:
+            await self._write(insert(_certified).values(**values))
+        except IntegrityError:
+            await self._write(known)  # somebody else recorded it in between
 
     async def certified(self, tenant_id: str, oid: str, thumbprint: str, now: int) -> bool:
         live = _certified_key(tenant_id, oid, thumbprint) & (_certified.c.expires_at > now)
@@ -193,17 +205,17 @@ class Store:
 
     async def sweep(self, now: int) -> None:
         """Delete what expired; a family or session is refused by its dates long before it is deleted."""
-        async with self._engine.begin() as connection:
-            for table in (_families, _sessions, _certified):
-                await connection.execute(delete(table).where(table.c.expires_at < now))
+        for table in (_families, _sessions, _certified):
+            await self._write(delete(table).where(table.c.expires_at < now))
 
-    async def _one(self, statement: Any) -> Any:  # rows are typed by their statement, which SQLAlchemy cannot say
+    # Rows are typed by their statement, which SQLAlchemy cannot say.
+    async def _one(self, statement: Any, values: dict[str, object] | None = None) -> Any:
         async with self._engine.connect() as connection:
-            return (await connection.execute(statement)).first()
+            return (await connection.execute(statement, values)).first()
 
-    async def _write(self, statement: Any) -> int:  # as above
-        async with self._engine.begin() as connection:
-            return int((await connection.execute(statement)).rowcount)
+    async def _write(self, statement: Any, values: dict[str, object] | None = None) -> int:
+        async with self._engine.connect() as connection:
+            return int((await connection.execute(statement, values)).rowcount)
 
 
 def _make_private(path: str) -> None:
