@@ -29,6 +29,11 @@ _NORMAL_HOST = re.compile(
     r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
     rf"|(?:{_OCTET}\.){{3}}{_OCTET}"
 )
+# RFC 5952 for the IPv6 addresses that write no group of zeros: all eight groups, or a `::` that stands for two or more
+# (at most six colons say so), beside which there is no other run of zeros. IPv4-mapped ones go the full way.
+_GROUP = "[1-9a-f][0-9a-f]{0,3}"
+_GROUPS = f"(?:{_GROUP}(?::{_GROUP})*)?"
+_NORMAL_IPV6 = re.compile(f"(?!::ffff:)(?!(?:[^:]*:){{7}}){_GROUPS}::{_GROUPS}|{_GROUP}(?::{_GROUP}){{7}}")
 
 IPAddress = IPv4Address | IPv6Address
 
@@ -53,7 +58,7 @@ def normalise_host(text: str) -> str:
     Raises PeerProtocolError (`name_too_long`, `name_invalid`). Numeric spellings that are not canonical addresses
     (``0x7f.1``) are refused rather than guessed.
     """
-    if len(text) <= MAX_TEXT_NAME and _NORMAL_HOST.fullmatch(text):
+    if len(text) <= MAX_TEXT_NAME and (_NORMAL_HOST.fullmatch(text) or _NORMAL_IPV6.fullmatch(text)):
         return text
     if len(text) > MAX_NAME:
         raise PeerProtocolError(Reason.NAME_TOO_LONG, f"{len(text)} characters")
