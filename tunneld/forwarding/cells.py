@@ -53,8 +53,7 @@ def winner_of(cells: Iterable[Cell], bit: int, port: int) -> Candidate | None:
     best: Candidate | None = None
     for cell in cells:
         for candidate in cell if type(cell) is tuple else cell.at(bit, port):  # type: ignore[union-attr]
-            rule = candidate[1]
-            if rule.mask & bit and port in rule.ports:
+            if candidate[1] & bit and port in candidate[2]:  # mask, ports: by number, which is faster than by name
                 if best is None or candidate[0] < best[0]:
                     best = candidate
                 break
