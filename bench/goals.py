@@ -78,7 +78,19 @@ def classify_goals(result: Row) -> Iterator[Goal]:
 
 
 def goal_table(goals: list[Goal]) -> str:
-    """Return the goals as a table."""
+    """Return the goals as a table, and in a sentence what was missed and by how much."""
+    missed = [
+        f"{goal.name} ({goal.measured:g} {goal.unit}, {goal.measured / goal.goal:.2f} times the goal)"
+        if goal.measured and goal.goal
+        else f"{goal.name} ({goal.verdict.strip('*')})"
+        for goal in goals
+        if goal.verdict not in ("reached", "within the limit")
+    ]
+    summary = f"Missed: {'; '.join(missed)}." if missed else "Nothing was missed."
+    return _table(goals) + "\n\n" + summary
+
+
+def _table(goals: list[Goal]) -> str:
     return table(
         ("figure", "goal", "measured", "verdict"),
         [

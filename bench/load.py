@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 if __package__ in (None, ""):
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)  # not bench/ itself: it has a module called profile
 
 from bench.figures import percentile
 from bench.flows import Endpoint, Exchange, FlowError, connect, exchange, open_flow

@@ -72,6 +72,7 @@ def main() -> None:
         raise SystemExit("usage: sampler.py OUT -m MODULE ARGUMENTS")
     Sampler(Path(out)).install()
     sys.argv = [module, *rest]
+    sys.path.pop(0)  # bench/ itself, which has a module called profile
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 

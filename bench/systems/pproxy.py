@@ -61,5 +61,6 @@ class PProxy:
                     version=str(machine.version("pproxy")),
                     cipher=negotiated_cipher(edge_port, EDGE_NAME),
                     checks="100 regular expressions at the client; user and password per flow",
+                    descriptors_per_flow=2,
                     notes=("the client does not verify the certificate",),
                 )

@@ -65,6 +65,7 @@ class SingBox:
                 cipher=negotiated_cipher(edge_port, EDGE_NAME),
                 checks="100 names in one rule at the client; password per "
                 + ("connection" if self.multiplexed else "flow"),
+                descriptors_per_flow=1 if self.multiplexed else 2,
                 notes=("GOMAXPROCS not set: may use every core",),
             )
 

@@ -30,7 +30,7 @@ class Running:
     cipher: str | None
     checks: str
     direct: Endpoint | None = None
-    descriptors_per_flow: int = 2  # of the process that needs most of them
+    descriptors_per_flow: int = 1  # of the process that needs most of them; 2 with a connection to the edge for each
     notes: tuple[str, ...] = field(default=())
 
 

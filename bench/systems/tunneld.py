@@ -56,7 +56,6 @@ class Tunneld:
                 version=__version__,
                 cipher=negotiated_cipher(world.edge_port, world.edge_name, "h2"),
                 checks=CHECKS,
-                descriptors_per_flow=1,
             )
 
     def _program(self, stack: ExitStack, folder: Path, command: str, name: str) -> subprocess.Popen[bytes]:
