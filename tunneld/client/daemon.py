@@ -212,15 +212,25 @@ class Daemon:
         """Return the machine's own tenant, else the one that was chosen last, else home."""
         bound = self.settings.daemon.bound_tenant
         if bound is not None:
-            metadata = await self.identity.provider.metadata(bound)
-            account = self.identity.require_account()
-            return Tenant(metadata.tenant_id, bound, bound, "Guest", home=metadata.tenant_id == account.tenant_id)
+            return await self._bound_tenant(bound)
         chosen = self.selection.load()
         if chosen is not None and (chosen.home or self.discovery.guest_access):
             return chosen
         if chosen is not None:
             log.warning("selection_ignored", tenant=chosen.name, reason=Reason.GUEST_ACCESS_DISABLED.value)
         return self.discovery.home()
+
+    async def _bound_tenant(self, name: str) -> Tenant:
+        """Return the machine's own tenant: as the provider knows it, else as it was at the last start, else home."""
+        account, last = self.identity.require_account(), self.selection.load()
+        try:
+            metadata = await self.identity.provider.metadata(name)
+        except Denied as denied:
+            log.error("bound_tenant_not_found", tenant=name, reason=denied.reason.value)
+            return last if last is not None and last.name == name else self.discovery.home()
+        tenant = Tenant(metadata.tenant_id, name, name, "Guest", home=metadata.tenant_id == account.tenant_id)
+        await self.selection.save(tenant)
+        return tenant
 
     def _all_channels(self, tenant: Tenant) -> bool:
         bound = self.settings.daemon.bound_tenant

@@ -73,8 +73,8 @@ async def serve(
                     quitting.set()
                     await serving
                 await _let_flows_end(live.flows, settings.limits.grace_s)
-                await daemon.stop()
                 plane.cut(lambda _: True, Reason.SHUTDOWN)
+                await daemon.stop()
                 raise _Stopped
         except* _Stopped:
             log.info("stopped")

@@ -251,6 +251,19 @@ async def test_a_restart_with_guest_access_switched_off_comes_back_home(machine:
     assert again.daemon.status()["tenant"] == "contoso"
 
 
+async def test_a_machine_of_a_resource_tenant_is_there_without_a_switch_even_if_the_provider_is_down_later(
+    machine: Machine,
+) -> None:
+    bound = 'bound_tenant = "fabrikam"'
+    running = await machine.run(extra=bound)
+    await machine.login()
+    assert running.daemon.status()["tenant"] == "fabrikam"
+    assert running.daemon._all_channels(running.daemon.discovery.home())
+    await machine.stop()
+    again = await machine.run(extra=bound, down=True)
+    assert again.daemon.status()["tenant"] == "fabrikam"
+
+
 async def test_a_restart_without_the_identity_provider_classifies_with_the_last_profile(machine: Machine) -> None:
     await machine.run()
     await machine.login()
