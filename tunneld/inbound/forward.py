@@ -57,10 +57,15 @@ class HttpForwarder(asyncio.Protocol):
         self._await_request()
 
     def data_received(self, data: bytes) -> None:
-        """Read requests as far as back-pressure allows; at most one read is held beyond that."""
+        """Read requests as far as back-pressure allows; at most two reads are held beyond that.
+
+        Reading stops only at the second one, because a transport that is not read does not see its client leave,
+        and most clients say nothing while they wait.
+        """
+        was_stalled = self._is_stalled()
         self._server.receive_data(data)
         self._advance()
-        if not self._over and self._is_stalled():
+        if was_stalled and not self._over and self._is_stalled():
             self._reading_paused = True
             self._transport.pause_reading()
 

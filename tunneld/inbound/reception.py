@@ -64,6 +64,7 @@ class Reception:
         credentials: Credentials | None = None,
         on_failure: OnFailure | None = None,
         handshake_s: float = HANDSHAKE_S,
+        idle_s: float = IDLE_S,
         max_handshakes: int = MAX_HANDSHAKES,
     ) -> None:
         self.loop = asyncio.get_running_loop()
@@ -72,7 +73,7 @@ class Reception:
         self.failures: Counter[Reason] = Counter()  # handshakes that never became a flow
         self.handshakes = Deadlines(self.loop, handshake_s, max_handshakes)
         self.lingering = Deadlines(self.loop, LINGER_S, max_handshakes)
-        self.idle = Deadlines(self.loop, IDLE_S)
+        self.idle = Deadlines(self.loop, idle_s)
         self.forwarders: set[Closing] = set()
         self._on_failure = on_failure
 
