@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -136,6 +137,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"choose among {', '.join(offered)}")
     if (chosen.gate or chosen.baseline) and not chosen.short:
         parser.error("--gate and --baseline go with --short")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that every block is left in order
     folder = results.LATEST if chosen.short else COMMITTED
     passed = [BENCHMARKS[name](folder, short=chosen.short) for name in names]
     if chosen.baseline and all(passed):

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
-STOP_GRACE = 3.0
+STOP_GRACE = 5.0
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
