@@ -16,7 +16,7 @@ from tunneld.idp.provider import Provider, provider_of
 from tunneld.idp.sessions import clear_session, csrf_holds, find_session, set_session, start_session
 from tunneld.idp.store import Session
 from tunneld.policy.authorization import AuthorizationRequest, BadAuthorization, parse_authorization
-from tunneld.policy.directory import ObjectKey
+from tunneld.policy.directory import ObjectKey, Tenant
 from tunneld.policy.refusals import refusal
 from tunneld.policy.sign_in import Deny, Grant, SignInRequest
 
@@ -163,14 +163,17 @@ class _Step:
         username = self._fields.get("username", wanted.login_hint)[:128]
         values = {
             "hidden": self._carried(), "client": wanted.client.name, "username": username, "error": error,
-            "home": self._home_name(self._provider.directory.account(wanted.login_hint)),
+            # By domain, not by account: the page must look the same for accounts that do not exist.
+            "home": _display_name(self._provider.directory.home_realm(username)),
         }
         return self._page("sign_in.html", values)
 
     def _consent_page(self, account: ObjectKey) -> Response:
-        user = self._provider.directory.user(account)
+        directory = self._provider.directory
+        user = directory.user(account)
         values = {
-            "hidden": self._carried(), "username": user.upn if user else "", "home": self._home_name(account),
+            "hidden": self._carried(), "username": user.upn if user else "",
+            "home": _display_name(directory.tenants.get(account[0])),
         }
         return self._page("consent.html", values)
 
@@ -180,9 +183,9 @@ class _Step:
             self._provider, self._request, template, wanted.tenant, values, redirect_uri=wanted.redirect_uri
         )
 
-    def _home_name(self, account: ObjectKey | None) -> str:
-        home = self._provider.directory.tenants.get(account[0]) if account else None
-        return home.display_name if home else ""
-
     def _carried(self) -> list[tuple[str, str]]:
         return [(name, self._fields[name]) for name in _CARRIED if name in self._fields]
+
+
+def _display_name(tenant: Tenant | None) -> str:
+    return tenant.display_name if tenant else ""

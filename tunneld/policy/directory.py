@@ -176,6 +176,10 @@ class Directory:
         """Home realm discovery: return the home object that a typed user name stands for."""
         return self.accounts.get(upn.strip().lower())
 
+    def home_realm(self, upn: str) -> Tenant | None:
+        """Return the tenant that a user name belongs to by its domain, whether or not there is such an account."""
+        return self.tenant(upn.strip().rpartition("@")[2])
+
     def user(self, key: ObjectKey) -> User | None:
         """Return a user object by (tenant id, object id)."""
         tenant = self.tenants.get(key[0])

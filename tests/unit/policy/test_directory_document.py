@@ -129,6 +129,8 @@ def test_resolution() -> None:
     assert directory.account(" ALEX@home.example ") == (HOME, ALEX)
     assert directory.account("alex_home.example#ext#@resource.example") is None
     assert directory.user(("x", ALEX)) is None
+    assert directory.home_realm("nobody@HOME.example") is home
+    assert directory.home_realm("x@elsewhere.example") is None
     assert directory.presence(home, (HOME, ALEX)) == home.users[ALEX]
     assert directory.presence(home, (HOME, "x")) is None
     assert directory.presence(resource, (RESOURCE, GUEST)) is None
