@@ -116,6 +116,36 @@ async def test_refusal_is_readable_even_if_the_client_kept_talking(
         await world.until(lambda: not len(world.reception.lingering))
 
 
+@pytest.mark.parametrize("held", [False, True])
+async def test_refused_client_that_reads_late_sees_an_orderly_end(held: bool) -> None:
+    """Unread bytes of the client must not turn our close into a reset, whenever they come."""
+
+    def talk(address: tuple[str, int]) -> bytes:
+        with socket.create_connection(address, timeout=5) as client:
+            client.sendall(connect(b"no.example", 443) + bytes(200_000))
+            time.sleep(0.1)
+            client.sendall(bytes(200_000))
+            reply = b""
+            while data := client.recv(65536):  # a reset would raise here
+                reply += data
+            return reply
+
+    async with proxy() as world:
+        if held:
+            world.opener.holding = {"no.example"}
+        else:
+            world.opener.refusals["no.example"] = Reason.RULE_BLOCK
+        talking = asyncio.to_thread(talk, (world.host, world.port))
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(talking)
+            if held:
+                await world.until(lambda: world.opener.held)
+                await asyncio.sleep(0.2)
+                world.opener.held["no.example"].refuse(Reason.RULE_BLOCK)
+        assert task.result().endswith(b"\n")
+        assert b'details="rule_block"' in task.result()
+
+
 async def test_pipelined_request_behind_a_refused_connect_is_never_executed() -> None:
     """Early data of a tunnel is not a request (request smuggling)."""
     async with proxy() as world:
@@ -304,10 +334,9 @@ async def test_running_out_of_descriptors_pauses_accepting() -> None:
                     pass
                 for client in clients:
                     client.connect((world.host, world.port))
-                cpu = time.process_time()
                 await asyncio.sleep(0.4)
-                assert time.process_time() - cpu < 0.2
                 assert world.listener.accepted == 0
+                assert world.listener._retry is not None  # asleep, not spinning on a socket that stays readable
                 for fd in stuffing:
                     os.close(fd)
             finally:
