@@ -24,6 +24,7 @@ CHANNELS_TIMEOUT_S = 20.0
 WATCH_S = 0.5
 
 Say = Callable[[str], None]
+Adapt = Callable[[Configuration], None]
 
 
 @dataclass
@@ -50,12 +51,16 @@ class Lab:
 
 
 @contextmanager
-def running(state: Path, say: Say) -> Iterator[Lab]:
-    """Start everything, sign the user in and give the lab; stop everything on the way out."""
+def running(state: Path, say: Say, *, adapt: Adapt = lambda _: None) -> Iterator[Lab]:
+    """Start everything, sign the user in and give the lab; stop everything on the way out.
+
+    `adapt` may change the documents after they were written and before anybody reads them.
+    """
     with ExitStack() as stack:
         paths = stack.enter_context(opened(state))
         say(f"state in {paths.root}")
         configuration = write(paths)
+        adapt(configuration)
         say("wrote certificates, directory, profiles and settings")
         programs = stack.enter_context(Programs(paths.logs))
         lab = _start(configuration, programs, say)
