@@ -18,7 +18,10 @@ app = typer.Typer(help="The whole world on this machine: tenants, edges, identit
 
 StateOption = Annotated[
     Path | None,
-    typer.Option(help="Directory for the lab's files. Kept, so that a second start is the same world."),
+    typer.Option(
+        help="Directory for the lab's files. It is kept: a second start is the same world. "
+        "Default for `up`: $TUNNELD_STATE, else ~/.local/state/tunneld-lab; for `demo`: a temporary one."
+    ),
 ]
 
 
@@ -65,7 +68,9 @@ def applications(config: Annotated[Path, typer.Option(help="Settings document of
 
 
 def default_state() -> Path:
-    """Return where a lab keeps its files unless told otherwise: beside, not in, a real daemon's state."""
+    """Return where a lab keeps its files: $TUNNELD_STATE as for every command, else beside a real daemon's state."""
+    if os.environ.get("TUNNELD_STATE"):
+        return Path(os.environ["TUNNELD_STATE"])
     base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(base) / "tunneld-lab"
 
