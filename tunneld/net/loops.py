@@ -1,6 +1,6 @@
 """Which event loop the programs run on, and how to run one coroutine on it.
 
-The default is aiofastnet's transports over uvloop with our own `Poller`: the cheapest per flow and per byte of the
+The default is aiofastnet's transports over uvloop with our own `ErrorWatch`: the cheapest per flow and per byte of the
 combinations measured, and one that reports resets (docs/decisions/0002-event-loop.md). The others remain selectable
 with TUNNELD_LOOP, so that a suspicion can be checked without a code change.
 """
@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import aiofastnet
 import uvloop
 
-from tunneld.net.poller import install
+from tunneld.net.error_watch import install
 
 T = TypeVar("T")
 

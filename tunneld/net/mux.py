@@ -33,7 +33,7 @@ CONTENTION = 0.02
 _RECEIVE = memoryview(bytearray(FRAME_SIZE + 64 * 1024))
 _SEND = bytearray(HEADER_SIZE + FRAME_SIZE)
 _SEND_VIEW = memoryview(_SEND)
-SEND_SPACE = _SEND_VIEW[HEADER_SIZE:]
+SEND_SPACE = _SEND_VIEW[HEADER_SIZE:]  # of exactly FRAME_SIZE bytes
 
 
 class StreamOwner(Protocol):
@@ -112,12 +112,17 @@ class Mux(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """Decode and dispatch what arrived, then send what that produced."""
         codec = self.codec
-        codec.receive_data(_RECEIVE[:nbytes], self.loop.time())
-        for event in codec.events():
-            if type(event) is events.DataReceived:
-                event.stream.owner.on_data(event.data)
-            else:
-                self._dispatch(event)
+        data = _RECEIVE[:nbytes]
+        stream = codec.receive_single(data)
+        if stream is not None:
+            stream.owner.on_data(data[HEADER_SIZE:])
+        else:
+            codec.receive_data(data, self.loop.time())
+            for event in codec.events():
+                if type(event) is events.DataReceived:
+                    event.stream.owner.on_data(event.data)
+                else:
+                    self._dispatch(event)
         if codec.out and not self._flush_scheduled:
             self.flush()
 
@@ -168,14 +173,21 @@ class Mux(asyncio.BufferedProtocol):
         view = _SEND_VIEW[: size + HEADER_SIZE]
         self.transport.write(view if self._copies else bytes(view))
 
-    def room(self, stream: Stream) -> int:
-        """Return how many bytes `stream` may send in one frame now; 0 while anything holds it back."""
+    def space(self, stream: Stream) -> memoryview | None:
+        """Return room for one frame of `stream` behind its header; None while anything holds it back."""
         if self.write_paused:
-            return 0
-        size = self.codec.sendable(stream)
+            return None
+        codec = self.codec
+        size = stream.send_window
+        if codec.send_window < size:
+            size = codec.send_window
+        if codec.peer_frame_size < size:
+            size = codec.peer_frame_size
         if size > TURN and self.contended_until and self._in_turns():
-            return TURN
-        return size if size < FRAME_SIZE else FRAME_SIZE
+            size = TURN
+        if size >= FRAME_SIZE:
+            return SEND_SPACE
+        return SEND_SPACE[:size] if size > 0 else None
 
     def note_bulk(self, end: StreamEnd) -> None:
         """Learn whether several streams are busy, from who moved the last large piece."""

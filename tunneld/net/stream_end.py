@@ -7,7 +7,7 @@ land in `_SPILL` and wait in `_held`: at most one turn a stream, because the sou
 from __future__ import annotations
 
 from tunneld.model.reasons import Reason
-from tunneld.net.mux import SEND_SPACE, TURN, Mux
+from tunneld.net.mux import TURN, Mux
 from tunneld.net.relay import NOBODY, FlowEnd
 from tunneld.wire.h2.frames import ErrorCode
 from tunneld.wire.h2.header_block import Field
@@ -40,10 +40,10 @@ class StreamEnd:
     def borrow(self) -> memoryview:
         """Lend space behind a frame header, or spill space while nothing may be sent."""
         if not self._held:
-            room = self.mux.room(self.stream)
-            if room > 0:
+            space = self.mux.space(self.stream)
+            if space is not None:
                 self._spilling = False
-                return SEND_SPACE[:room]
+                return space
         self._spilling = True
         return _SPILL
 
@@ -159,12 +159,13 @@ class StreamEnd:
     def _send(self, data: memoryview) -> memoryview:
         """Send as much of `data` as the windows allow and return the rest."""
         while data:
-            room = min(self.mux.room(self.stream), len(data))
-            if room <= 0:
+            space = self.mux.space(self.stream)
+            if space is None:
                 break
-            SEND_SPACE[:room] = data[:room]
-            self.mux.send_packed(self.stream, room)
-            data = data[room:]
+            size = min(len(space), len(data))
+            space[:size] = data[:size]
+            self.mux.send_packed(self.stream, size)
+            data = data[size:]
         return data
 
     def _wait(self) -> None:
