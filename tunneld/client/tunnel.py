@@ -27,6 +27,9 @@ TICK_S = 1.0
 MAX_LINKS = 16  # 16,000 flows: more than the usual limit of 20,000 file descriptors lets a daemon have
 GROW_AT = 800  # open the next connection before the last one's 1,000 streams are taken
 RESETS_PER_TURN = 64  # resets between two looks at the loop, so that a switch never stalls other flows for long
+# While flows ask for an edge that is down, the long delays of the back-off are cut to this: an edge that came back is
+# noticed within about a second of somebody wanting it, and a crowd of daemons still does not march in step.
+DEMAND_LOW_S, DEMAND_HIGH_S = 0.25, 1.0
 QUEUE_LIMIT = 1024  # flows that wait for a first connection: Tailscale keeps 8,192 opens in flight on large machines
 
 TunnelEvent = Callable[["ChannelTunnel", dict[str, Any]], None]
@@ -59,6 +62,7 @@ class ChannelTunnel:
         self._backoff = Backoff()
         self._connected_at = 0.0
         self._retry_at = 0.0
+        self._demand_at = 0.0  # when to try again if somebody wants it before that
         self._wake = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
         self._doomed: list[ClientFlow] = []
@@ -170,6 +174,7 @@ class ChannelTunnel:
             self._queue.append(flow)
             self._grow()
         else:
+            self._hurry()
             flow.router.edge_unreachable(flow, self.reason or Reason.EDGE_UNREACHABLE)
 
     def forget_token(self, application: str) -> None:
@@ -202,7 +207,7 @@ class ChannelTunnel:
         """Probe liveness, reconnect with jittered back-off, close what has been emptied by a retirement."""
         while self.state != ChannelState.CLOSED:
             with suppress(TimeoutError):
-                async with asyncio.timeout(TICK_S):
+                async with asyncio.timeout(self._pause()):
                     await self._wake.wait()
             self._wake.clear()
             now = self._loop.time()
@@ -218,6 +223,18 @@ class ChannelTunnel:
             elif self._usable() is None and now >= self._retry_at and not self._connecting:
                 with suppress(StreamError, Denied):  # noted in the state, and tried again
                     await self._connect()
+
+    def _pause(self) -> float:
+        """Return how long the keeper may sleep: a tick, or until the next attempt."""
+        if self._links or self._connecting:
+            return TICK_S
+        return min(TICK_S, max(0.0, self._retry_at - self._loop.time()))
+
+    def _hurry(self) -> None:
+        """Somebody wants an edge that is down: try again soon."""
+        if self.state == ChannelState.UNREACHABLE and self._demand_at < self._retry_at:
+            self._retry_at = self._demand_at
+            self._wake.set()
 
     def _grow(self) -> None:
         if not self._connecting and len(self._links) < MAX_LINKS and not self._frozen:
@@ -256,7 +273,9 @@ class ChannelTunnel:
                 self.open(flow)
 
     def _note_failure(self, reason: Reason, detail: str = "") -> None:
-        self._retry_at = self._loop.time() + self._backoff.next_delay(random.random())
+        now = self._loop.time()
+        self._retry_at = now + self._backoff.next_delay(random.random())
+        self._demand_at = now + random.uniform(DEMAND_LOW_S, DEMAND_HIGH_S)
         if not self._links and self.state != ChannelState.CLOSED:
             refused = reason.kind in _REFUSALS
             if self.state in (ChannelState.CONNECTING, ChannelState.CONNECTED):
