@@ -148,9 +148,11 @@ class EdgeFlow(StreamEnd):
 
     def terminate(self, reason: Reason) -> None:
         """End the flow from our side: both far sides see a reset."""
-        if self.ended:
-            return
         origin, opened = self.origin, self.opened
+        if self.ended:
+            if origin is not None:  # the stream is over, and its last bytes still wait for a slow origin
+                origin.reset(reason)
+            return
         self.mux.codec.reset(self.stream, ErrorCode.CONNECT_ERROR)
         self.mux.flush_soon()
         self.cut()

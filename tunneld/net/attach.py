@@ -16,6 +16,7 @@ import aiofastnet
 from aiofastnet.selector_transport import SelectorSocketTransport
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+_FIN_ON_CLOSE = struct.pack("ii", 0, 0)
 
 
 def is_fastnet(loop: asyncio.AbstractEventLoop) -> bool:
@@ -58,10 +59,28 @@ def keeps_no_reference(transport: asyncio.BaseTransport) -> bool:
     return type(transport).__module__.startswith("aiofastnet")
 
 
+def expect_the_worst(transport: asyncio.BaseTransport) -> None:
+    """Have the kernel send RST if this connection is closed by anything but `close_in_order`.
+
+    A killed process closes its sockets with FIN, which would make what was under way look complete.
+    """
+    _linger(transport, _RESET_ON_CLOSE)
+
+
+def close_in_order(transport: asyncio.BaseTransport) -> None:
+    """Close with FIN. Everything written must have reached the kernel, which sends it even if we die now."""
+    _linger(transport, _FIN_ON_CLOSE)
+    cast("Any", transport).close()
+
+
 def abort_with_reset(transport: asyncio.BaseTransport) -> None:
     """Close so that the peer sees RST: `transport.abort()` alone sends FIN, which would look like a clean end."""
+    _linger(transport, _RESET_ON_CLOSE)
+    cast("Any", transport).abort()
+
+
+def _linger(transport: asyncio.BaseTransport, how: bytes) -> None:
     sock = transport.get_extra_info("socket")
     if sock is not None:
         with contextlib.suppress(OSError):  # already closed: there is nobody left to tell
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-    cast("Any", transport).abort()
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, how)

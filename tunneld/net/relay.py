@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from tunneld.model.reasons import Reason
-from tunneld.net.attach import abort_with_reset, keeps_no_reference
+from tunneld.net.attach import abort_with_reset, close_in_order, expect_the_worst, keeps_no_reference
 
 # One read: large enough that Python's cost per call vanishes against the copy, and no larger than what aiofastnet
 # reads in one loop iteration.
@@ -111,7 +111,7 @@ class SocketEnd(asyncio.BufferedProtocol):
     """
 
     __slots__ = (
-        "_copies", "_ended", "_paused",
+        "_clogged", "_copies", "_ended", "_paused",
         "bytes_read", "bytes_written", "eof_in", "eof_out", "lost_reason", "on_end", "peer", "transport",
     )
 
@@ -126,6 +126,7 @@ class SocketEnd(asyncio.BufferedProtocol):
         self.on_end = on_end
         self._ended = False
         self._paused = False
+        self._clogged = False  # bytes for our far side wait in the transport
         self._copies = False
 
     # -- what asyncio calls --------------------------------------------------------------------------------------
@@ -134,6 +135,7 @@ class SocketEnd(asyncio.BufferedProtocol):
         """Take the transport over. Also called by hand when a handshake hands its transport on."""
         self.transport = transport
         self._copies = keeps_no_reference(transport)
+        expect_the_worst(transport)
         self.transport.set_write_buffer_limits(high=0)
         if self._paused:
             self.transport.pause_reading()
@@ -161,11 +163,15 @@ class SocketEnd(asyncio.BufferedProtocol):
 
     def pause_writing(self) -> None:
         """Bytes wait for our far side: the peer must stop."""
+        self._clogged = True
         self.peer.pause_reading()
 
     def resume_writing(self) -> None:
         """All bytes are in the kernel: the peer may go on."""
+        self._clogged = False
         self.peer.resume_reading()
+        if self.eof_out:
+            self._finish_if_done()
 
     # -- what the peer calls -------------------------------------------------------------------------------------
 
@@ -224,6 +230,11 @@ class SocketEnd(asyncio.BufferedProtocol):
         """Say whether the loop would not notice a reset of our far side (see `vigil.py`)."""
         return not self._ended and (self._paused or self.eof_in or self.eof_out)
 
+    @property
+    def unsent(self) -> int:
+        """Return how many written bytes still wait in the transport."""
+        return self.transport.get_write_buffer_size() if self._clogged else 0
+
     def break_off(self, reason: Reason) -> None:
         """End the flow from here: both far sides see a reset."""
         peer = self.peer
@@ -233,9 +244,9 @@ class SocketEnd(asyncio.BufferedProtocol):
     # -- ends ----------------------------------------------------------------------------------------------------
 
     def _finish_if_done(self) -> None:
-        if self.eof_in and self.eof_out and not self._ended:
+        if self.eof_in and self.eof_out and not self._clogged and not self._ended:
             self._ended = True
-            self.transport.close()  # flushes what is still buffered, then closes
+            close_in_order(self.transport)
             self.peer = NOBODY
             if self.on_end is not None:
                 self.on_end(Reason.COMPLETED)

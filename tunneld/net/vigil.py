@@ -37,8 +37,8 @@ async def keep_vigil(ends: Callable[[], Iterable[SocketEnd]], *, half_close_s: f
                 continue
             if _is_dead(end):
                 end.break_off(end.lost_reason)
-            elif end.eof_in != end.eof_out:
-                now, moved = loop.time(), end.bytes_read + end.bytes_written
+            elif end.eof_in or end.eof_out:
+                now, moved = loop.time(), end.bytes_read + end.bytes_written - end.unsent
                 since = silent.get(end, (-1, now))
                 seen[end] = since = since if since[0] == moved else (moved, now)
                 if now - since[1] >= half_close_s:
