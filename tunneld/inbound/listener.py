@@ -10,6 +10,7 @@ from types import TracebackType
 from tunneld.inbound.reception import Reception
 from tunneld.inbound.stream import InboundConnection
 from tunneld.net.attach import attach
+from tunneld.net.inet import accept
 
 BACKLOG = 1024  # The kernel cuts it to net.core.somaxconn; Envoy and nginx ask for 511 and more.
 ACCEPTS_PER_TURN = 64  # then the loop may look at other sockets; asyncio accepts up to its backlog in one turn
@@ -59,7 +60,7 @@ class Listener:
     def _accept(self) -> None:
         for _ in range(ACCEPTS_PER_TURN):
             try:
-                sock, source = self._sock.accept()
+                sock, source = accept(self._sock)
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as error:
@@ -69,7 +70,7 @@ class Listener:
                     return
                 continue  # accept(2): errors of the connection itself are treated like EAGAIN by retrying
             self.accepted += 1
-            attach(self._loop, sock, InboundConnection(self._reception, source[:2]), self._group)
+            attach(self._loop, sock, InboundConnection(self._reception, source), self._group)
 
     def _resume(self) -> None:
         self._retry = None

@@ -11,6 +11,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable
+from functools import lru_cache
 from json.encoder import encode_basestring_ascii as quote
 from pathlib import Path
 
@@ -121,7 +122,7 @@ def line(record: FlowRecord, *, ended: bool) -> str:
     head = (
         f'{{"event":"{"flow-end" if ended else "flow-open"}","flow_id":{quote(record.flow_id)}'
         f',"correlation_id":{quote(record.correlation_id)},"begin":"{rfc3339(record.begin)}"'
-        f',"protocol":{quote(record.protocol)},"destination":{quote(record.destination)},"port":{record.port}'
+        f',"protocol":{_text(record.protocol)},"destination":{_text(record.destination)},"port":{record.port}'
         f',"destination_ip":{_text(record.destination_ip)},"tenant":{_text(record.tenant)},"user":{_text(record.user)}'
         f',"channel":{_text(record.channel)},"rule_id":{_text(record.rule_id)}'
         f',"application":{_text(record.application)},"action":{_text(record.action)}'
@@ -130,10 +131,11 @@ def line(record: FlowRecord, *, ended: bool) -> str:
         return head + ',"state":"active"}\n'
     end = "null" if record.end is None else f'"{rfc3339(record.end)}"'
     return (
-        f'{head},"state":{quote(record.state)},"end":{end},"reason":{_text(record.reason)}'
-        f',"detail":{quote(record.detail)},"bytes_sent":{record.bytes_sent},"bytes_received":{record.bytes_received}}}\n'
+        f'{head},"state":{_text(record.state)},"end":{end},"reason":{_text(record.reason)}'
+        f',"detail":{_text(record.detail)},"bytes_sent":{record.bytes_sent},"bytes_received":{record.bytes_received}}}\n'
     )
 
 
+@lru_cache(maxsize=4096)  # tenants, users, rules and destinations come again and again
 def _text(value: str | None) -> str:
     return "null" if value is None else quote(value)

@@ -13,11 +13,10 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from tunneld.model.reasons import Reason
+from tunneld.net.inet import tcp_socket
 
 ATTEMPT_DELAY_S = 0.25  # RFC 8305 §5: "Connection Attempt Delay", recommended 250 ms
 TIMEOUT_S = 10.0  # for all addresses together; Envoy's connect_timeout is 5 s for one
-
-_NON_BLOCKING = socket.SOCK_STREAM | socket.SOCK_NONBLOCK
 
 OnConnected = Callable[[socket.socket, str], None]
 OnFailed = Callable[[Reason], None]
@@ -70,7 +69,7 @@ class Dial:
         while self._rest and not self.over:
             address = self._rest.pop(0)
             try:
-                sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, _NON_BLOCKING)
+                sock = tcp_socket(address)
             except OSError as error:
                 self._failed = _reason(error.errno)
                 continue

@@ -59,6 +59,8 @@ class Connection:
         self.out: list[bytes] = []
         self.pending: list[Event] = []
         self.owed = 0  # bytes received on streams and not yet consumed
+        self.credited = frames.DEFAULT_WINDOW  # bytes that the peer ever let us send
+        self.sent_before = 0  # of which were sent at its last WINDOW_UPDATE
         self._connection_credit = 0
         self._receive_window = frames.DEFAULT_WINDOW
         self._next_id = 1 if client else 2
@@ -67,7 +69,7 @@ class Connection:
         self._payload_stream: Stream | None = None
         self._payload_ends = False
         self._reader = FrameReader(self)
-        self._stream_threshold = limits.stream_window // 4
+        self._stream_threshold = limits.stream_window // 2
         self._connection_threshold = limits.connection_window // 4
         self._start()
 
@@ -117,13 +119,33 @@ class Connection:
         self.out = []
         return out[0] if len(out) == 1 else b"".join(out)
 
+    def receive_single(self, data: memoryview) -> Stream | None:
+        """Take `data` if it is exactly one plain DATA frame; its payload begins behind the header.
+
+        None leaves everything to `receive_data`. This is what a keystroke looks like, so it costs one call and no
+        event.
+        """
+        reader = self._reader
+        size = len(data) - frames.HEADER_SIZE
+        if size <= 0 or reader.payload_left or reader.partial or reader.preface or self.failed is not None:
+            return None
+        high, low, kind, flags, stream_id = frames.unpack_header(data)
+        if kind or flags or size != high << 16 | low:
+            return None
+        return self._account_whole(stream_id & frames.MAX_STREAM_ID, size)
+
     def receive_whole(self, stream_id: int, flags: int, payload: memoryview) -> bool:
         """Take a complete DATA frame if there is nothing special about it; False leaves it to the general way."""
-        size = len(payload)
+        stream = None if flags else self._account_whole(stream_id, len(payload))
+        if stream is None:
+            return False
+        self.pending.append(DataReceived(stream, payload))
+        return True
+
+    def _account_whole(self, stream_id: int, size: int) -> Stream | None:
         stream = self.streams.get(stream_id)
         if (
             stream is None
-            or flags
             or not 0 < size <= stream.receive_window
             or size > self._receive_window
             or size > self.limits.frame_size
@@ -131,16 +153,15 @@ class Connection:
             or not stream.expects_data
             or self.header_block is not None
         ):
-            return False
+            return None
         stream.receive_window -= size
         self._receive_window -= size
         stream.owed += size
         self.owed += size
-        self.pending.append(DataReceived(stream, payload))
         self._connection_credit += size
         if self._connection_credit >= self._connection_threshold:
-            self._credit_connection(0)
-        return True
+            self._credit_connection()
+        return stream
 
     def begin_data(self, stream_id: int, length: int, flags: int) -> None:
         """Account for a DATA frame whose payload follows."""
@@ -154,8 +175,10 @@ class Connection:
             self._payload_ends = False
             self.stray(stream_id)
             return
-        if stream.remote_closed or not stream.expects_data:
+        if stream.remote_closed:
             self.stream_error(stream, ErrorCode.STREAM_CLOSED)
+        elif not stream.expects_data:
+            self.stream_error(stream, ErrorCode.PROTOCOL_ERROR)  # §8.1: content before the response's header
         elif length > stream.receive_window:
             self.stream_error(stream, ErrorCode.FLOW_CONTROL_ERROR)
         else:
@@ -176,12 +199,16 @@ class Connection:
         """Take a piece of the current DATA frame's payload; `last` completes the frame."""
         size = len(data)
         stream = self._payload_stream
-        if stream is not None and stream.id in self.streams:
+        live = stream is not None and stream.id in self.streams  # we may have reset it since the frame began
+        if stream is not None and live:
             stream.owed += size
             self.owed += size
             self.pending.append(DataReceived(stream, data))
-        self._credit_connection(size)
-        if last and self._payload_ends and stream is not None:
+        self._connection_credit += size
+        if not last:
+            return
+        self._credit_connection()  # at the end of a frame, so that it does not matter how the bytes were cut
+        if stream is not None and live and self._payload_ends:
             self._remote_end(stream)
 
     def receive_padded(self, stream_id: int, flags: int, payload: bytes) -> None:
@@ -194,9 +221,12 @@ class Connection:
         stream = self._payload_stream
         if self.failed is not None:
             return
-        self._credit_connection(len(payload) - len(body))
+        self._connection_credit += len(payload) - len(body)
         if stream is not None:
             stream.credit += len(payload) - len(body)  # padding is consumed at once
+        if not body and not self._payload_ends and not self.budgets.empty.spend(self.now):
+            self.calm(self.budgets.empty.name)
+            return
         self.receive_payload(body, last=True)
 
     def _remote_end(self, stream: Stream) -> None:
@@ -209,7 +239,9 @@ class Connection:
     # -- credit --------------------------------------------------------------------------------------------------
 
     def consume(self, stream: Stream, size: int) -> None:
-        """Say that `size` bytes of `stream` are written on; credit follows in batches of a quarter window."""
+        """Say that `size` bytes of `stream` are written on; credit follows in batches of half a window."""
+        if stream.owed < size:
+            return  # forgotten since its bytes arrived, and settled then
         stream.owed -= size
         self.owed -= size
         stream.credit += size
@@ -218,10 +250,9 @@ class Connection:
             stream.receive_window += stream.credit
             stream.credit = 0
         if self._connection_credit >= self._connection_threshold:
-            self._credit_connection(0)
+            self._credit_connection()
 
-    def _credit_connection(self, size: int) -> None:
-        self._connection_credit += size
+    def _credit_connection(self) -> None:
         if self._connection_credit >= self._connection_threshold and self.owed <= self.limits.buffered:
             self.out.append(frames.window_update(0, self._connection_credit))
             self._receive_window += self._connection_credit
@@ -314,6 +345,8 @@ class Connection:
             return None  # §6.8: the peer knows that it was not processed
         if self._remote_open >= self.limits.streams:
             self.out.append(frames.rst_stream(stream_id, ErrorCode.REFUSED_STREAM))
+            if not self.budgets.premature.spend(self.now):  # an answer to each would be Rapid Reset by our own hand
+                self.calm("streams above the limit")
             return None
         self._remote_open += 1
         self.streams[stream_id] = stream
@@ -324,6 +357,7 @@ class Connection:
         if self.streams.pop(stream.id, None) is None:
             return
         self.owed -= stream.owed
+        stream.owed = 0
         if self.is_own(stream.id):
             self._own_open -= 1
         else:

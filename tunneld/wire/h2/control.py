@@ -13,17 +13,19 @@ from tunneld.wire.h2.events import (
     RequestReceived,
     ResponseReceived,
     SettingsReceived,
-    StreamEnded,
     StreamReset,
     StreamWritable,
 )
 from tunneld.wire.h2.frames import ErrorCode, Setting
-from tunneld.wire.h2.header_block import MAX_HEADER_LIST, Field, HeaderError
+from tunneld.wire.h2.header_block import FIELDS_200, MAX_HEADER_LIST, Field, HeaderError
 from tunneld.wire.h2.semantics import request_fault, response_status
 
 if TYPE_CHECKING:
     from tunneld.wire.h2.connection import Connection
     from tunneld.wire.h2.stream import Stream
+
+MAX_SETTINGS = 32  # in one frame, as nghttp2 since CVE-2020-11080: each may touch every stream
+BYTES_PER_UPDATE = 2048  # see `Budgets.updates`
 
 
 def on_data(connection: Connection, flags: int, stream_id: int, payload: bytes) -> None:
@@ -89,7 +91,7 @@ def _on_block(connection: Connection, flags: int, stream_id: int, block: bytes) 
         if connection.is_own(stream_id) and not stream.answered:
             _on_response(connection, stream, fields, ended)
         else:
-            _on_trailers(connection, stream, ended)
+            _on_trailers(connection, stream)
     elif connection.client or connection.is_own(stream_id) or stream_id <= connection.highest_remote:
         connection.stray(stream_id)
     else:
@@ -109,7 +111,7 @@ def _on_request(connection: Connection, stream_id: int, fields: list[Field], end
 
 
 def _on_response(connection: Connection, stream: Stream, fields: list[Field], ended: bool) -> None:
-    status = response_status(fields)
+    status = 200 if fields is FIELDS_200 else response_status(fields)
     if status is None or stream.remote_closed:
         connection.stream_error(stream, ErrorCode.PROTOCOL_ERROR)
         return
@@ -126,21 +128,18 @@ def _on_response(connection: Connection, stream: Stream, fields: list[Field], en
         connection.forget(stream)
 
 
-def _on_trailers(connection: Connection, stream: Stream, ended: bool) -> None:
-    """A second block can only be trailers; without END_STREAM it is malformed (§8.1). We have no use for them."""
-    if not ended or stream.remote_closed or not stream.expects_data:
-        connection.stream_error(stream, ErrorCode.PROTOCOL_ERROR)
-        return
-    stream.remote_closed = True
-    connection.pending.append(StreamEnded(stream))
-    if stream.closed:
-        connection.forget(stream)
+def _on_trailers(connection: Connection, stream: Stream) -> None:
+    """A second block can only be trailers, which a tunnel has no room for: END_STREAM in them is no FIN (§8.5)."""
+    code = ErrorCode.STREAM_CLOSED if stream.remote_closed else ErrorCode.PROTOCOL_ERROR
+    connection.stream_error(stream, code)
 
 
 def on_priority(connection: Connection, flags: int, stream_id: int, payload: bytes) -> None:
     """Priorities are deprecated (§5.3.2): check the size, count, ignore."""
-    if stream_id == 0 or len(payload) != 5:
-        connection.fail(ErrorCode.PROTOCOL_ERROR, "malformed PRIORITY")
+    if stream_id == 0:
+        connection.fail(ErrorCode.PROTOCOL_ERROR, "PRIORITY on stream 0")
+    elif len(payload) != 5:
+        connection.fail(ErrorCode.FRAME_SIZE_ERROR, "malformed PRIORITY")
     elif not connection.budgets.control.spend(connection.now):
         connection.calm("PRIORITY frames")
 
@@ -171,7 +170,7 @@ def on_settings(connection: Connection, flags: int, stream_id: int, payload: byt
     if len(payload) % 6 or (flags & frames.ACK and payload):
         connection.fail(ErrorCode.FRAME_SIZE_ERROR, "malformed SETTINGS")
         return
-    if not connection.budgets.control.spend(connection.now):
+    if len(payload) > MAX_SETTINGS * 6 or not connection.budgets.control.spend(connection.now):
         connection.calm("SETTINGS frames")
         return
     if flags & frames.ACK:
@@ -233,18 +232,24 @@ def on_ping(connection: Connection, flags: int, stream_id: int, payload: bytes) 
         connection.fail(ErrorCode.FRAME_SIZE_ERROR, "malformed PING")
     elif stream_id != 0:
         connection.fail(ErrorCode.PROTOCOL_ERROR, "PING on a stream")
-    elif flags & frames.ACK:
-        connection.pending.append(PingAcknowledged(payload))
     elif not connection.budgets.control.spend(connection.now):
         connection.calm("PING frames")
+    elif flags & frames.ACK:
+        connection.pending.append(PingAcknowledged(payload))
     else:
         connection.out.append(frames.frame(frames.PING, frames.ACK, 0, payload))
 
 
 def on_goaway(connection: Connection, flags: int, stream_id: int, payload: bytes) -> None:
     """The peer drains or gives up (§6.8). Streams of ours above its last id were not processed."""
-    if len(payload) < 8 or stream_id != 0:
-        connection.fail(ErrorCode.PROTOCOL_ERROR, "malformed GOAWAY")
+    if stream_id != 0:
+        connection.fail(ErrorCode.PROTOCOL_ERROR, "GOAWAY on a stream")
+        return
+    if len(payload) < 8:
+        connection.fail(ErrorCode.FRAME_SIZE_ERROR, "malformed GOAWAY")
+        return
+    if not connection.budgets.control.spend(connection.now):
+        connection.calm("GOAWAY frames")
         return
     last = int.from_bytes(payload[:4], "big") & frames.MAX_STREAM_ID
     connection.peer_goaway = last
@@ -259,7 +264,7 @@ def on_window_update(connection: Connection, flags: int, stream_id: int, payload
     if len(payload) != 4:
         connection.fail(ErrorCode.FRAME_SIZE_ERROR, "malformed WINDOW_UPDATE")
         return
-    if not connection.budgets.updates.spend(connection.now):
+    if not _may_update(connection):
         connection.calm("WINDOW_UPDATE frames")
         return
     increment = int.from_bytes(payload, "big") & frames.MAX_WINDOW
@@ -280,6 +285,15 @@ def on_window_update(connection: Connection, flags: int, stream_id: int, payload
             connection.pending.append(StreamWritable(stream))
 
 
+def _may_update(connection: Connection) -> bool:
+    """Say whether one more WINDOW_UPDATE is in proportion to what we sent."""
+    updates = connection.budgets.updates
+    sent = connection.credited - connection.send_window
+    updates.refund((sent - connection.sent_before) / BYTES_PER_UPDATE)
+    connection.sent_before = sent
+    return updates.spend(connection.now)
+
+
 def _credit_connection(connection: Connection, increment: int) -> None:
     if increment == 0:
         connection.fail(ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE of 0")
@@ -287,6 +301,7 @@ def _credit_connection(connection: Connection, increment: int) -> None:
         connection.fail(ErrorCode.FLOW_CONTROL_ERROR, "connection window overflows")
     else:
         connection.send_window += increment
+        connection.credited += increment
         if connection.blocked:
             connection.blocked = False
             connection.pending.append(ConnectionWritable())

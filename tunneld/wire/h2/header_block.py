@@ -18,11 +18,13 @@ MAX_HEADER_LIST = 16 * 1024
 MAX_FIELDS = 64
 
 STATUS_200 = b"\x88"  # static index 8
+FIELDS_200: list[Field] = [(b":status", b"200")]  # what it decodes to; never changed
 
 _STATIC: tuple[Field, ...] = tuple((bytes(name), bytes(value)) for name, value in HeaderTable.STATIC_TABLE)
 _STATIC_NAME = {name: index + 1 for index, (name, _) in reversed(list(enumerate(_STATIC)))}
 _STATIC_FIELD = {field: index + 1 for index, field in enumerate(_STATIC)}
 _STATIC_COUNT = len(_STATIC)
+_STATIC_SIZE = [len(name) + len(value) + 32 for name, value in _STATIC]  # RFC 7541 §4.1
 
 _LITERAL = 0x00  # without indexing, §6.2.2
 _NEVER = 0x10  # never indexed, §6.2.3
@@ -76,6 +78,8 @@ class BlockDecoder:
 
     def decode(self, block: bytes) -> list[Field]:
         """Return the fields of `block`, names and values as bytes. Raises HeaderError."""
+        if block == STATUS_200:
+            return FIELDS_200
         fields = _decode_stateless(block, self._max)
         if fields is None:
             try:
@@ -104,6 +108,9 @@ def _decode_stateless(block: bytes, max_list: int) -> list[Field] | None:
             if not 0 < index <= _STATIC_COUNT:
                 return None
             position += 1
+            total += _STATIC_SIZE[index - 1]
+            if total > max_list:
+                return None
             fields.append(_STATIC[index - 1])
             continue
         if first >= 0x20:  # incremental indexing or a table size update

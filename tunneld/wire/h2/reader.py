@@ -17,101 +17,97 @@ class FrameReader:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._preface = b"" if connection.client else frames.PREFACE
-        self._partial = bytearray()  # a frame header, or a control frame, that is not complete yet
-        self._payload_left = 0  # bytes that the current DATA frame still has to bring
+        self.preface = b"" if connection.client else frames.PREFACE
+        self.partial = bytearray()  # a frame header, or a control frame, that is not complete yet
+        self.payload_left = 0  # bytes that the current DATA frame still has to bring
 
     def receive(self, data: memoryview) -> None:
         """Take bytes until they end or the connection fails."""
         connection = self._connection
         position = 0
         end = len(data)
-        if self._preface:
+        if self.preface:
             position = self._receive_preface(data, end)
         while position < end and connection.failed is None:
-            left = self._payload_left
+            left = self.payload_left
             if left:
                 stop = position + left if left < end - position else end
-                self._payload_left = left = left - (stop - position)
+                self.payload_left = left = left - (stop - position)
                 connection.receive_payload(data[position:stop], last=not left)
                 position = stop
-            elif self._partial or end - position < frames.HEADER_SIZE:
+            elif self.partial or end - position < frames.HEADER_SIZE:
                 position = self._gather(data, position, end)
             else:
                 high, low, kind, flags, stream_id = unpack_header(data, position)
+                stream_id &= frames.MAX_STREAM_ID  # §4.1: the reserved bit is ignored
                 body = position + frames.HEADER_SIZE
                 stop = body + (high << 16 | low)
                 if kind == frames.DATA and stop <= end and connection.receive_whole(stream_id, flags, data[body:stop]):
                     position = stop  # the usual case, in one call
+                elif self._begin(kind, flags, stream_id, stop - body):
+                    position = body
+                elif stop > end:
+                    self.partial += data[position:end]
+                    position = end
                 else:
-                    position = self._receive_frame(data, position, end)
+                    self._control(kind, flags, stream_id, bytes(data[body:stop]))
+                    position = stop
 
     def _receive_preface(self, data: memoryview, end: int) -> int:
-        size = min(len(self._preface), end)
-        if data[:size] != self._preface[:size]:
+        size = min(len(self.preface), end)
+        if data[:size] != self.preface[:size]:
             self._connection.fail(ErrorCode.PROTOCOL_ERROR, "no HTTP/2 preface")
             return end
-        self._preface = self._preface[size:]
+        self.preface = self.preface[size:]
         return size
-
-    def _receive_frame(self, data: memoryview, position: int, end: int) -> int:
-        """Take the frame that starts at `position`; its header is complete."""
-        body = position + frames.HEADER_SIZE
-        header = data[position:body]
-        length = header[0] << 16 | header[1] << 8 | header[2]
-        if self._begin(header, length):
-            return body
-        stop = body + length
-        if stop > end:
-            self._partial += data[position:end]
-            return end
-        if self._connection.failed is None:
-            self._control(header, bytes(data[body:stop]))
-        return stop
 
     def _gather(self, data: memoryview, position: int, end: int) -> int:
         """Collect a frame header, then the payload of a control frame, that arrive in pieces."""
-        partial = self._partial
+        partial = self.partial
         size = len(partial)
-        if size < frames.HEADER_SIZE:
+        complete = size >= frames.HEADER_SIZE
+        if not complete:
             stop = min(end, position + frames.HEADER_SIZE - size)
             partial += data[position:stop]
             position = stop
             if len(partial) < frames.HEADER_SIZE:
                 return position
-            header = memoryview(bytes(partial))
-            if self._begin(header, header[0] << 16 | header[1] << 8 | header[2]):
-                partial.clear()
-                return position
-        need = frames.HEADER_SIZE + (partial[0] << 16 | partial[1] << 8 | partial[2])
+        high, low, kind, flags, stream_id = unpack_header(partial)
+        stream_id &= frames.MAX_STREAM_ID
+        length: int = high << 16 | low
+        if not complete and self._begin(kind, flags, stream_id, length):
+            partial.clear()
+            return position
+        need = frames.HEADER_SIZE + length
         stop = min(end, position + need - len(partial))
         partial += data[position:stop]
-        if len(partial) == need and self._connection.failed is None:
-            whole = bytes(partial)
+        if len(partial) == need:
+            payload = bytes(partial[frames.HEADER_SIZE :])
             partial.clear()
-            self._control(memoryview(whole)[: frames.HEADER_SIZE], whole[frames.HEADER_SIZE :])
+            self._control(kind, flags, stream_id, payload)
         return stop
 
-    def _begin(self, header: memoryview, length: int) -> bool:
+    def _begin(self, kind: int, flags: int, stream_id: int, length: int) -> bool:
         """Check a frame header. True: its payload streams, being unpadded DATA; False: gather the whole frame."""
         connection = self._connection
-        kind = header[3]
         if length > connection.limits.frame_size:
             connection.fail(ErrorCode.FRAME_SIZE_ERROR, "frame is larger than SETTINGS_MAX_FRAME_SIZE")
         elif not connection.settings_seen and kind != frames.SETTINGS:
             connection.fail(ErrorCode.PROTOCOL_ERROR, "the first frame is not SETTINGS")
         elif connection.header_block is not None and kind != frames.CONTINUATION:
             connection.fail(ErrorCode.PROTOCOL_ERROR, "a header block is interrupted")
-        elif kind == frames.DATA and not header[4] & frames.PADDED:
-            self._payload_left = length
-            connection.begin_data(int.from_bytes(header[5:9], "big") & frames.MAX_STREAM_ID, length, header[4])
+        elif kind == frames.DATA and not flags & frames.PADDED:
+            self.payload_left = length
+            connection.begin_data(stream_id, length, flags)
             return True
         return False
 
-    def _control(self, header: memoryview, payload: bytes) -> None:
+    def _control(self, kind: int, flags: int, stream_id: int, payload: bytes) -> None:
         connection = self._connection
-        apply = CONTROL.get(header[3])
+        if connection.failed is not None:
+            return
+        apply = CONTROL.get(kind)
         if apply is not None:
-            apply(connection, header[4], int.from_bytes(header[5:9], "big") & frames.MAX_STREAM_ID, payload)
+            apply(connection, flags, stream_id, payload)
         elif not connection.budgets.control.spend(connection.now):  # §5.5: unknown frames are ignored
             connection.calm(connection.budgets.control.name)

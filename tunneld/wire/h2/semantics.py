@@ -13,6 +13,9 @@ _BAD_VALUE = re.compile(rb"[\0\r\n]|^[ \t]|[ \t]$")
 # §8.2.2: connection-specific fields have no meaning in HTTP/2.
 _FORBIDDEN = frozenset((b"connection", b"proxy-connection", b"keep-alive", b"transfer-encoding", b"upgrade"))
 
+# What our own ends send needs no expression to be recognised as a name.
+_USUAL = frozenset((b"tunnel-token", b"traceparent", b"proxy-authorization", b"authorization", b"proxy-status"))
+
 _REQUEST_PSEUDO = frozenset((b":method", b":scheme", b":authority", b":path", b":protocol"))
 
 
@@ -54,7 +57,7 @@ def _split(fields: list[Field], known: frozenset[bytes]) -> tuple[dict[bytes, by
             pseudo[name] = value
         else:
             regular = True
-            if _NAME.fullmatch(name) is None:
+            if name not in _USUAL and _NAME.fullmatch(name) is None:
                 return pseudo, "field name is not a lower case token"
             if name in _FORBIDDEN or (name == b"te" and value != b"trailers"):
                 return pseudo, "connection-specific field"
