@@ -334,9 +334,11 @@ async def test_running_out_of_descriptors_pauses_accepting() -> None:
                     pass
                 for client in clients:
                     client.connect((world.host, world.port))
-                await asyncio.sleep(0.4)
+                # Asleep until a timer wakes it, not spinning on a socket that stays readable; twice, since it retries.
+                for _ in range(2):
+                    await world.until(lambda: world.listener._retry is not None)
+                    await asyncio.sleep(0.15)
                 assert world.listener.accepted == 0
-                assert world.listener._retry is not None  # asleep, not spinning on a socket that stays readable
                 for fd in stuffing:
                     os.close(fd)
             finally:
