@@ -160,6 +160,7 @@ async def _open(loop: asyncio.AbstractEventLoop, listener: Listener) -> Callable
     if listener.kind == "refuse":
         # Bound and not listening: the kernel answers a SYN with a reset, and nobody else can take the port.
         held = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         held.bind((listener.host, listener.port))
         return held.close
     if listener.kind == "udp-echo":

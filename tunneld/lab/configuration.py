@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,12 +50,15 @@ class Configuration:
         return f"https://{self.address('idp')}"
 
 
-def write(paths: StatePaths) -> Configuration:
-    """Write certificates, directory, profiles and settings, keeping what is still good of an earlier run."""
+def write(paths: StatePaths, held: ExitStack) -> Configuration:
+    """Write certificates, directory, profiles and settings, keeping what is still good of an earlier run.
+
+    `held` keeps the ports; close it once the programs listen on them.
+    """
     users = [tenant.upn(user) for tenant in world.TENANTS for user in tenant.users if user.home is None]
     names = [tenant.name for tenant in world.TENANTS] + [world.PUBLIC]
     kept = load_secrets(paths.lab / "secrets.json", users=users, tenants=names)
-    configuration = Configuration(paths, reserve(list(_port_names()), paths.lab / "ports.json"), kept)
+    configuration = Configuration(paths, reserve(list(_port_names()), paths.lab / "ports.json", held), kept)
     renew_directory(paths.certificates, list(_certificate_names()))
     for tenant in world.TENANTS:
         if tenant.channels:

@@ -17,13 +17,14 @@ FIRST, LAST = 20000, 32000
 ATTEMPTS = 200  # a machine where 200 random ports in a row are taken has another problem
 
 
-def reserve(names: Sequence[str], path: Path) -> dict[str, int]:
-    """Return a free port of 127.0.0.1 for each name, the one in `path` where that is still free, and remember them."""
+def reserve(names: Sequence[str], path: Path, held: ExitStack) -> dict[str, int]:
+    """Return a free port of 127.0.0.1 for each name, the one in `path` where that is still free, and remember them.
+
+    The ports stay bound until `held` is closed: programs that set SO_REUSEADDR, as servers do, can listen on them
+    meanwhile, and no other lab can choose them.
+    """
     remembered = _read(path)
-    chosen: dict[str, int] = {}
-    with ExitStack() as held:  # all of them stay bound until the last is chosen, so none is chosen twice
-        for name in names:
-            chosen[name] = _take(remembered.get(name), held)
+    chosen = {name: _take(remembered.get(name), held) for name in names}
     write_atomic(path, json.dumps(chosen, indent=1).encode() + b"\n")
     return chosen
 
@@ -41,21 +42,45 @@ def _read(path: Path) -> dict[str, int]:
 
 
 def _take(wanted: int | None, held: ExitStack) -> int:
-    for candidate in (wanted, *(random.randint(FIRST, LAST) for _ in range(ATTEMPTS))):
-        if candidate is not None and _bind(candidate, held):
+    if wanted is not None and _nobody_listens(wanted) and _hold(wanted, held, again=True):
+        return wanted
+    for _ in range(ATTEMPTS):
+        candidate = random.randint(FIRST, LAST)
+        if _datagrams_are_free(candidate) and _hold(candidate, held, again=False):
             return candidate
     raise DocumentError("127.0.0.1", f"ports {FIRST} to {LAST}", "none is free", "stop other labs on this machine")
 
 
-def _bind(port: int, held: ExitStack) -> bool:
-    with ExitStack() as attempt:
-        for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
-            probe = attempt.enter_context(socket.socket(socket.AF_INET, kind))
-            # TIME_WAIT of an earlier run is no obstacle; a live listener still is.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(kind == socket.SOCK_STREAM))
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                return False
-        held.enter_context(attempt.pop_all())
+def _nobody_listens(port: int) -> bool:
+    """Tell whether an earlier run's port is free. Its TIME_WAIT is no obstacle; a live listener is."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+            probe.listen()
+        except OSError:
+            return False
+    return _datagrams_are_free(port)
+
+
+def _datagrams_are_free(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _hold(port: int, held: ExitStack, *, again: bool) -> bool:
+    """Bind a fresh port so that only a socket with SO_REUSEADDR may join, unless somebody has it in any way."""
+    holder = socket.socket()
+    try:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(again))
+        holder.bind(("127.0.0.1", port))
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # from here on our own program may join
+    except OSError:
+        holder.close()
+        return False
+    held.callback(holder.close)
     return True

@@ -59,11 +59,13 @@ def running(state: Path, say: Say, *, adapt: Adapt = lambda _: None) -> Iterator
     with ExitStack() as stack:
         paths = stack.enter_context(opened(state))
         say(f"state in {paths.root}")
-        configuration = write(paths)
+        held = stack.enter_context(ExitStack())
+        configuration = write(paths, held)
         adapt(configuration)
         say("wrote certificates, directory, profiles and settings")
         programs = stack.enter_context(Programs(paths.logs))
         lab = _start(configuration, programs, say)
+        held.close()  # every port has its listener now
         _enter_home(lab, say)
         lab.ready = ready_line(lab)
         yield lab

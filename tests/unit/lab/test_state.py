@@ -3,34 +3,57 @@
 from __future__ import annotations
 
 import socket
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tunneld.lab.ports import FIRST, LAST, reserve
+from tunneld.lab.ports import FIRST, LAST, _hold, reserve
 from tunneld.lab.state import load_secrets, opened
 from tunneld.model.errors import DocumentError
 
 
+def chosen(names: list[str], path: Path) -> dict[str, int]:
+    with ExitStack() as held:
+        return reserve(names, path, held)
+
+
 def test_ports_stay_the_same_unless_somebody_took_one(tmp_path: Path) -> None:
     """Only the taken one changes."""
-    first = reserve(["a", "b"], tmp_path / "ports.json")
+    first = chosen(["a", "b"], tmp_path / "ports.json")
     assert all(FIRST <= port <= LAST for port in first.values())
-    assert reserve(["a", "b"], tmp_path / "ports.json") == first
+    assert chosen(["a", "b"], tmp_path / "ports.json") == first
     with socket.socket() as squatter:
         squatter.bind(("127.0.0.1", first["a"]))
         squatter.listen()
-        second = reserve(["a", "b", "c"], tmp_path / "ports.json")
+        second = chosen(["a", "b", "c"], tmp_path / "ports.json")
     assert second["a"] != first["a"]
     assert second["b"] == first["b"]
     assert len(set(second.values())) == 3
+
+
+def test_a_reserved_port_is_ours_until_our_program_listens_on_it(tmp_path: Path) -> None:
+    """No other lab can choose it, and a server joins as servers do."""
+    with ExitStack() as held:
+        port = reserve(["a"], tmp_path / "ports.json", held)["a"]
+        with socket.socket() as stranger, pytest.raises(OSError, match="in use"):
+            stranger.bind(("127.0.0.1", port))
+        with ExitStack() as other:
+            assert not _hold(port, other, again=False)
+        with socket.socket() as server:
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            server.bind(("127.0.0.1", port))
+            server.listen()
+            held.close()
+            with socket.create_connection(("127.0.0.1", port), timeout=5):
+                pass
 
 
 def test_a_broken_port_file_is_named(tmp_path: Path) -> None:
     """With what to do about it."""
     (tmp_path / "ports.json").write_text("{")
     with pytest.raises(DocumentError, match=r"ports\.json.*remove the file"):
-        reserve(["a"], tmp_path / "ports.json")
+        chosen(["a"], tmp_path / "ports.json")
 
 
 def test_secrets_are_made_once(tmp_path: Path) -> None:
