@@ -44,7 +44,8 @@ def test_ipv6_addresses(address: IPv6Address) -> None:
 def test_ipv4_addresses(address: IPv4Address) -> None:
     """An IPv4 address is its own normal form, also when it comes mapped into IPv6."""
     assert normalise_host(str(address)) == str(address)
-    assert normalise_host(f"::ffff:{address}") == str(address)
+    for mapped in (f"::ffff:{address}", f"::ffff:{int(address) >> 16:x}:{int(address) & 0xFFFF:x}"):
+        assert normalise_host(mapped) == str(address)
 
 
 @given(st.lists(PIECES, max_size=12).map("".join))
