@@ -112,6 +112,14 @@ def test_names_that_end_in_digits_are_names() -> None:
     assert profile.classify("1.2.3.5", 1, TCP) is NO_RULE
 
 
+@pytest.mark.parametrize("host", ["::", "::1", "fd00::", "fd00::1:2", "1:2:3:4:5:6:7:8", "2001:db8:0:1:1:1:1:1"])
+def test_every_shape_of_an_ipv6_address(host: str) -> None:
+    """An address is found whether zeros are left out at its begin, its end, in between or nowhere."""
+    profile = compiled(rule("r", host))
+    assert profile.classify(host, 1, TCP).rule_id == "r"
+    assert profile.classify("fd00:1::1", 1, TCP) is NO_RULE
+
+
 def test_names_and_addresses_do_not_mix() -> None:
     """`*` is every name and no address; 0.0.0.0/0 is every IPv4 address, no name and no IPv6 address."""
     profile = compiled(rule("names", "*"), rule("v4", "0.0.0.0/0"))
