@@ -115,6 +115,8 @@ class FlowStream(StreamEnd):
 
     def on_response(self, status: int, fields: list[Field], ended: bool) -> None:
         """2xx opens the flow (RFC 9113 §8.5); anything else is a refusal with a reason."""
+        if self.ended:
+            return  # the flow ended while the answer was on its way, at a tenant switch above all
         if 200 <= status < 300 and not ended:
             self.answered = True
             self.flow.opened(self)

@@ -235,7 +235,7 @@ class EdgeLink:
         self._fail_ready(StreamError(reason, detail))
         if not self.retired.done():
             self.retired.set_result(None)
-        for application, grant in self.grants.items():
+        for application, grant in list(self.grants.items()):
             if not grant.accepted:
                 self._refuse_grant(application, grant, reason, detail)
         self._on_gone(self, reason)
@@ -267,7 +267,7 @@ class EdgeLink:
         if message.get("ref") == CHANNEL_REF:
             self._renew_at = self._deadline(message)
             return
-        grant = self._refs.get(message.get("ref", 0))
+        grant = self._granted(message)
         if grant is None or grant.accepted:
             return
         grant.accepted = True
@@ -288,11 +288,15 @@ class EdgeLink:
         return self.loop.time() + max(1.0, lifetime - RENEW_MARGIN_S)
 
     def _token_refused(self, message: dict[str, Any]) -> None:
-        ref = message.get("ref", 0)
+        refused, name = self._granted(message), message.get("reason")
         for application, grant in list(self.grants.items()):
-            if self._refs.get(ref) is grant:
-                reason = reason_named(message.get("reason")) or Reason.TOKEN_SIGNATURE
+            if grant is refused:
+                reason = reason_named(name if isinstance(name, str) else None) or Reason.TOKEN_SIGNATURE
                 self._refuse_grant(application, grant, reason, "the edge refused the token")
+
+    def _granted(self, message: dict[str, Any]) -> Grant | None:
+        ref = message.get("ref")
+        return self._refs.get(ref) if isinstance(ref, int) else None
 
     def _refuse_grant(self, application: str, grant: Grant, reason: Reason, detail: str) -> None:
         grant.refused = reason

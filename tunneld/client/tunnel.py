@@ -252,6 +252,8 @@ class ChannelTunnel:
         link = EdgeLink(self._credentials, loop=self._loop, on_message=self._heard, on_gone=self._gone)
         try:
             await link.connect(self.edge, self.audience)
+            if link.gone:  # lost again before anybody could use it
+                raise StreamError(Reason.EDGE_LOST, "the connection broke as soon as it was ready")
         except (StreamError, Denied) as error:
             self._note_failure(error.reason, error.detail)
             raise

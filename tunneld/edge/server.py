@@ -25,11 +25,10 @@ from tunneld.journal.records import LineFile, RecordWriter
 from tunneld.model.address import format_authority
 from tunneld.model.errors import DocumentError, PeerProtocolError
 from tunneld.net.ciphers import prefer_aes_128
-from tunneld.net.listen import bind
+from tunneld.net.listen import bind, notice_death
 from tunneld.net.loops import run as run_loop
 from tunneld.net.loops import settle
 from tunneld.net.relay import SocketEnd
-from tunneld.net.tls import interop_context
 from tunneld.net.vigil import keep_vigil
 from tunneld.net.watch import watch
 from tunneld.wire.client_hello import Hello, NotTls, read_client_hello
@@ -56,6 +55,7 @@ class EdgeServer:
         self.new_id: Callable[[], str] = CorrelationIds(os.urandom(8))
         self.sessions: set[EdgeSession] = set()
         self._sockets: list[socket.socket] = []
+        self._connections = 0  # with or without a session
         self._tasks: list[asyncio.Task[None]] = []
         for tenant in self.tenants:
             tenant.on_profiles(lambda old, new, tenant=tenant: self._refresh(tenant, old, new))  # type: ignore[misc]
@@ -106,16 +106,25 @@ class EdgeServer:
                 log.warning("accept_failed", error=error.strerror)
                 await asyncio.sleep(0.1)  # out of descriptors: accepting again at once would spin
                 continue
-            if len(self.sessions) >= self.settings.limits.connections:
+            if self._connections >= self.settings.limits.connections:
                 connection.close()
                 continue
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            notice_death(connection)
+            self._connections += 1
             self._spawn(self._serve(connection, source[:2], interop), "connection")
 
     async def _serve(self, sock: socket.socket, source: tuple[str, int], interop: bool) -> None:
         """Serve one connection to its end. Whatever goes wrong in it stays in it."""
         try:
-            async with asyncio.timeout(self.settings.limits.handshake_s):
+            await self._serve_counted(sock, source, interop)
+        finally:
+            self._connections -= 1
+
+    async def _serve_counted(self, sock: socket.socket, source: tuple[str, int], interop: bool) -> None:
+        limit = self.settings.limits.handshake_s
+        try:
+            async with asyncio.timeout(limit):
                 session = await self._handshake(sock, interop)
         except (TimeoutError, OSError, PeerProtocolError) as error:
             sock.close()
@@ -125,9 +134,11 @@ class EdgeServer:
             sock.close()
             return
         self.sessions.add(session)
+        timer = asyncio.get_running_loop().call_later(limit, session.expire)
         try:
             await session.closed
         finally:
+            timer.cancel()
             self.sessions.discard(session)
 
     async def _handshake(self, sock: socket.socket, interop: bool) -> EdgeSession | None:
@@ -141,8 +152,7 @@ class EdgeServer:
                     sock.send(_UNRECOGNIZED_NAME)
             return None
         tenant, channel = found
-        section = tenant.settings
-        context = interop_context(certificate=section.certificate, key=section.key) if interop else tenant.context
+        context = tenant.interop_context if interop else tenant.context
         session = EdgeSession(self, tenant, tenant.tunnel(channel, None), self.group, interop=interop)
         await asyncio.get_running_loop().connect_accepted_socket(
             lambda: session.mux, sock, ssl=context, ssl_handshake_timeout=self.settings.limits.handshake_s

@@ -177,8 +177,9 @@ class EdgeSession:
                 else:
                     self._say({"type": "token-refused", "ref": ref, "reason": Reason.TOKEN_MALFORMED.value})
             case "retire":
-                keep = message.get("keep", [])
-                self._retire(frozenset(keep) if isinstance(keep, list) else frozenset())
+                keep = message.get("keep")
+                streams = keep if isinstance(keep, list) else []
+                self._retire(frozenset(each for each in streams if isinstance(each, int)))
 
     def _on_control_closed(self, reason: Reason) -> None:
         """Without a control stream nothing can be revoked, so nothing may go on."""
@@ -234,6 +235,9 @@ class EdgeSession:
                 trace = value
             elif name == b"proxy-authorization":
                 bearer = value
+            elif name == b":protocol":  # RFC 8441 §3: not announced, so not understood; never taken for TCP
+                refuse_stream(self.mux, stream, Reason.UNSUPPORTED_PROTOCOL)
+                return
         correlation = _trace_id(trace) or self.server.new_id()
         try:
             host, port = _authority((authority or b"").decode("ascii", "replace"))
@@ -270,6 +274,7 @@ class EdgeSession:
 
     def _admit(self, flow: EdgeFlow, grant: Admit | None, missing: Reason) -> None:
         record = flow.record
+        record.user = self.user  # on the interoperability listener each token may be another user's
         gate = self.gate
         refused: Reason | None = None
         if self._retired:
@@ -312,7 +317,7 @@ class EdgeSession:
             self.server.records.ended(record)
             if flow in self.flows:
                 self.flows.discard(flow)
-                self.server.caps.release(self.user, flow.application)
+                self.server.caps.release(record.user or "", flow.application)
 
     def proxy_header(self, record: FlowRecord) -> bytes:
         """Return the PROXY protocol v2 header for an origin that asks for it."""
@@ -320,7 +325,7 @@ class EdgeSession:
 
     # -- ending --------------------------------------------------------------------------------------------------
 
-    def _retire(self, keep: frozenset[Any]) -> None:
+    def _retire(self, keep: frozenset[int]) -> None:
         """Reset every flow but those in `keep` now, and answer with what still reached their origins afterwards."""
         self._retired = True
         doomed = [flow for flow in self.flows if flow.stream.id not in keep]
@@ -350,6 +355,11 @@ class EdgeSession:
             if isinstance(refused, Refuse):
                 flow.terminate(Reason.RULE_REMOVED)
         self._say({"type": "profile-changed", "version": version})
+
+    def expire(self) -> None:
+        """The time to identify oneself is over: nobody holds a place here without a token."""
+        if self._claims is None:
+            self.mux.close(Reason.HANDSHAKE_TIMEOUT)
 
     def drain(self, deadline_s: float) -> None:
         """Take no more flows (RFC 9113 §6.8: GOAWAY with the largest id first); `finish` follows."""

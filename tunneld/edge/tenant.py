@@ -20,7 +20,7 @@ from tunneld.forwarding.document import load_profile
 from tunneld.model.errors import DocumentError
 from tunneld.model.identity import ClientIdentity, VerifiedClaims
 from tunneld.model.verdict import Channel
-from tunneld.net.tls import server_context
+from tunneld.net.tls import interop_context, server_context
 from tunneld.net.watch import FileWatch
 from tunneld.policy.admission import DestinationGate, Tunnel
 from tunneld.policy.compact_token import MAX_TOKEN, take_apart
@@ -55,7 +55,7 @@ class TenantEdge:
         self.settings = tenant
         self._names = {f"{tenant.id}.{channel.value}.{settings.edge.domain}": channel for channel in tenant.channels}
         self._timeout_s = settings.keys.timeout_s
-        self.context = self._read_context()
+        self.context, self.interop_context = self._read_contexts()
         self.keys = KeyCache(fetch or self._read_trust(), settings.keys)
         self.connector = Connector(tenant.connector or settings.connector)
         self.profiles = Profiles((), {}, frozenset(), 0)
@@ -142,9 +142,9 @@ class TenantEdge:
         """Return the watches over this tenant's files. `changed` hears which kind of file is in force anew."""
         tenant = self.settings
 
-        def use_context(context: object) -> None:
-            assert isinstance(context, ssl.SSLContext)
-            self.context = context
+        def use_contexts(contexts: object) -> None:
+            assert isinstance(contexts, tuple)
+            self.context, self.interop_context = contexts
             changed("certificate")
 
         def use_profiles(profiles: object) -> None:
@@ -161,15 +161,16 @@ class TenantEdge:
 
         return [
             FileWatch(
-                (tenant.certificate, tenant.key, tenant.client_ca), self._read_context, use_context, refused=refused
+                (tenant.certificate, tenant.key, tenant.client_ca), self._read_contexts, use_contexts, refused=refused
             ),
             FileWatch(tenant.profiles, self._read_profiles, use_profiles, refused=refused),
             FileWatch((tenant.trust,), self._read_trust, use_trust, refused=refused),
         ]
 
-    def _read_context(self) -> ssl.SSLContext:
+    def _read_contexts(self) -> tuple[ssl.SSLContext, ssl.SSLContext]:
         tenant = self.settings
-        return server_context(certificate=tenant.certificate, key=tenant.key, client_ca=tenant.client_ca)
+        mutual = server_context(certificate=tenant.certificate, key=tenant.key, client_ca=tenant.client_ca)
+        return mutual, interop_context(certificate=tenant.certificate, key=tenant.key)
 
     def _read_trust(self) -> Fetch:
         return https_fetch(self.settings.jwks_url, trust=self.settings.trust, timeout_s=self._timeout_s)
