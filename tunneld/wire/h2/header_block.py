@@ -109,8 +109,6 @@ def _decode_stateless(block: bytes, max_list: int) -> list[Field] | None:
                 return None
             position += 1
             total += _STATIC_SIZE[index - 1]
-            if total > max_list:
-                return None
             fields.append(_STATIC[index - 1])
             continue
         if first >= 0x20:  # incremental indexing or a table size update
@@ -148,7 +146,7 @@ def _decode_stateless(block: bytes, max_list: int) -> list[Field] | None:
         if position > end or total > max_list:
             return None
         fields.append((name, value))
-    return fields
+    return fields if total <= max_list else None
 
 
 def _long_size(block: bytes, position: int) -> tuple[int, int] | None:
