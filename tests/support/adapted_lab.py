@@ -7,6 +7,7 @@ in `contoso.internal`, those of both resource tenants in `corp.internal`: the sa
 from __future__ import annotations
 
 import json
+import signal
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -67,6 +68,15 @@ class AdaptedLab:
         if self.status()["tenant"] != tenant:
             receipt = self.switch(tenant)
             assert receipt["committed"], receipt
+
+    def kill_edge(self, tenant: str) -> None:
+        """Give a tenant's edge no chance to say anything."""
+        self.kill(self.lab.edges[tenant])
+
+    def kill(self, program: Program) -> None:
+        """Kill a program outright and wait until it is gone."""
+        program.send(signal.SIGKILL)
+        program.stop()
 
     def start_edge(self, tenant: str) -> Program:
         """Start a tenant's edge again after it was killed, and return when it serves."""

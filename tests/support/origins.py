@@ -85,7 +85,7 @@ def _answer(origin: Origin, sock: socket.socket, flow: int, size: int) -> None:
 
 def _note(origin: Origin, sock: socket.socket, flow: int, size: int, *, after_fin: bool) -> None:
     said = content(flow, ORIGIN, size)
-    done = talk(sock, said, after_fin=after_fin, seconds=WAIT_S, progress=origin._count)  # noqa: SLF001
+    done = talk(sock, said, after_fin=after_fin, seconds=WAIT_S, progress=origin._count)
     origin.seen.append(Seen(flow, ORIGIN, *done))
 
 
