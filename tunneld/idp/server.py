@@ -8,7 +8,6 @@ import json
 import os
 import signal
 import socket
-import ssl
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,11 +17,13 @@ import uvicorn
 import uvloop
 
 from tunneld.idp.application import build_application
+from tunneld.idp.https_identity import identity_watch, read_identity
 from tunneld.idp.provider import Provider
 from tunneld.idp.settings import IdpSettings, load_settings
 from tunneld.journal import log
 from tunneld.model.address import format_authority
 from tunneld.model.errors import DocumentError
+from tunneld.net.watch import watch
 
 WATCH_S = 1.0
 SWEEP_S = 600.0
@@ -55,7 +56,7 @@ async def serve(settings: IdpSettings, *, ready: Callable[[str], None], stop: as
 
     Raises DocumentError for unusable settings, files or port, before anything was started.
     """
-    _check_certificate(settings)
+    read_identity(settings)
     listening = _listen(settings)
     try:
         host, port = listening.getsockname()[:2]
@@ -72,11 +73,13 @@ async def serve(settings: IdpSettings, *, ready: Callable[[str], None], stop: as
         )
         listener = _Listener(config, lambda: ready(base_url))
         async with asyncio.TaskGroup() as group:
-            watch = group.create_task(_watch(provider))
+            config.load()
+            directory = group.create_task(_watch(provider))
+            identity = group.create_task(_watch_identity(settings, config))
             sweep = group.create_task(_sweep(provider))
             end = group.create_task(_end(listener, stop))
             await listener.serve(sockets=[listening])
-            for task in (watch, sweep, end):
+            for task in (directory, identity, sweep, end):
                 task.cancel()
     finally:
         listening.close()
@@ -129,6 +132,19 @@ async def _watch(provider: Provider) -> None:
             )
 
 
+async def _watch_identity(settings: IdpSettings, config: uvicorn.Config) -> None:
+    """Serve a changed certificate to whoever connects from then on."""
+    if config.ssl is None:
+        return
+    await watch([
+        identity_watch(
+            settings, config.ssl,
+            changed=lambda: _log.info("certificate_reloaded"),
+            refused=lambda message: _log.warning("reload_refused", error=message),
+        )
+    ])
+
+
 async def _sweep(provider: Provider) -> None:
     while True:
         await asyncio.sleep(SWEEP_S)
@@ -147,10 +163,3 @@ def _listen(settings: IdpSettings) -> socket.socket:
         listening.close()
         raise DocumentError("settings", "listen", f"{settings.listen}: {error.strerror}") from None
     return listening
-
-
-def _check_certificate(settings: IdpSettings) -> None:
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(settings.certificate, settings.key)
-    except (OSError, ssl.SSLError) as error:
-        raise DocumentError(str(settings.certificate), "", str(error), "certificate and key of the listener") from None

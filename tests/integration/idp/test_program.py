@@ -9,7 +9,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -17,6 +17,7 @@ import pytest
 
 from tests.integration.idp.world import CONTOSO, DIRECTORY_SCOPE, PASSWORD, PageForm, Verifier, answer, directory
 from tunneld.idp.settings import load_settings
+from tunneld.journal.authorities import renew_directory
 from tunneld.model.errors import DocumentError
 from tunneld.policy.directory import DAEMON_CLIENT
 
@@ -116,6 +117,35 @@ def test_ready_reload_kill_and_restart(root: Path, program: subprocess.Popen[str
         again.wait()
         assert again.stdout
         again.stdout.close()
+
+
+def served(url: str) -> bytes:
+    """Return the certificate that a new connection gets."""
+    host, _, port = url.removeprefix("https://").rpartition(":")
+    return ssl.get_server_certificate((host, int(port))).encode()
+
+
+def test_a_renewed_certificate_is_served_without_a_restart(root: Path, program: subprocess.Popen[str]) -> None:
+    """A broken file changes nothing and is reported; a good pair reaches the next connection."""
+    url = ready(program)
+    folder = root / "certs" / "idp"
+    before = served(url)
+    (folder / "idp.pem").write_text("not a certificate")
+    wait_until(lambda: "reload_refused" in (root / "log").read_text(), "the broken file was not reported")
+    assert served(url) == before
+    (folder / "idp.pem").unlink()  # missing files are made anew
+    (folder / "idp.key").unlink()
+    renew_directory(root / "certs", [])
+    wait_until(lambda: served(url) != before, "the new certificate was not served")
+    with client(root, url) as http:
+        assert http.get("/contoso/v2.0/.well-known/openid-configuration").status_code == 200
+
+
+def wait_until(condition: Callable[[], bool], complaint: str) -> None:
+    deadline = time.monotonic() + 15
+    while not condition():
+        assert time.monotonic() < deadline, complaint
+        time.sleep(0.1)
 
 
 @pytest.mark.parametrize(
