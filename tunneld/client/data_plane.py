@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from tunneld.client.flow import ClientFlow
@@ -36,10 +36,12 @@ class TunnelledDataPlane:
         self._group = group
         self.on_profile_changed: Callable[[], None] = lambda: None
         """Called when an edge says that there is a new profile."""
+        self.private_suffixes: Callable[[], Collection[str]] = frozenset
+        """Suffixes below which no name is asked of a public resolver."""
         self.router = Router(
             live,
             group=group,
-            resolve=resolve,
+            resolve=private_names_stay(lambda: self.private_suffixes(), resolve),
             ids=CorrelationIds(secrets.token_bytes(8)),
             hosts={name: _mapped(target) for name, target in settings.hosts.items()},
             allowed=frozenset(map(_endpoint, settings.allow.destinations)),
@@ -87,6 +89,23 @@ class TunnelledDataPlane:
     def _heard(self, _: ChannelTunnel, message: dict[str, Any]) -> None:
         if message.get("type") == "profile-changed":
             self.on_profile_changed()
+
+
+def private_names_stay(suffixes: Callable[[], Collection[str]], resolve: Resolve) -> Resolve:
+    """Return `resolve` that knows no name below a private suffix of any tenant: they are nobody else's business.
+
+    A name that reaches the resolver matched no rule of the active tenant, so asking a public server would only tell
+    it what exists inside.
+    """
+
+    async def guarded(host: str) -> Sequence[str]:
+        private = suffixes()
+        labels = host.split(".")
+        if any(".".join(labels[start:]) in private for start in range(len(labels))):
+            return []
+        return await resolve(host)
+
+    return guarded
 
 
 def _mapped(target: str) -> MappedHost:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import structlog
 
@@ -21,7 +21,7 @@ from tunneld.journal.flows import FlowRecord, FlowTable
 from tunneld.model.reasons import Reason
 from tunneld.net.listen import bind
 from tunneld.net.loops import settle
-from tunneld.net.resolve import Resolve, Resolver
+from tunneld.net.resolve import Resolver
 from tunneld.net.tls import trust_context
 from tunneld.net.unix import listen_unix
 
@@ -54,10 +54,10 @@ async def serve(
         live = LiveState(FlowTable(history=settings.limits.closed_flows))
         try:
             async with asyncio.TaskGroup() as group:
-                resolve = private_names_stay(live, Resolver().resolve)
-                plane = TunnelledDataPlane(live, settings, resolve=resolve, group=group)
+                plane = TunnelledDataPlane(live, settings, resolve=Resolver().resolve, group=group)
                 daemon = Daemon(settings, live, make_identity(settings, provider, vault), plane, group)
                 plane.on_profile_changed = daemon.upkeep.poke
+                plane.private_suffixes = daemon.profiles.private_suffixes
                 await daemon.start()
                 reception = Reception(
                     plane.opener, credentials=_credentials(settings), handshake_s=settings.limits.handshake_s
@@ -83,22 +83,6 @@ async def serve(
     finally:
         control.close()
         control_path.unlink(missing_ok=True)
-
-
-def private_names_stay(live: LiveState, resolve: Resolve) -> Resolve:
-    """Return `resolve` that knows no name below the active tenant's private suffixes: they are nobody else's business.
-
-    A name that reaches the resolver matched no rule, so asking a public server would only tell it what exists inside.
-    """
-
-    async def guarded(host: str) -> Sequence[str]:
-        profile = live.current.profile
-        suffixes = profile.document.private_dns.suffixes if profile is not None else ()
-        if any(host == suffix or host.endswith(f".{suffix}") for suffix in suffixes):
-            return []
-        return await resolve(host)
-
-    return guarded
 
 
 def _credentials(settings: Settings) -> tuple[bytes, bytes] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -139,6 +139,14 @@ class Profiles:
         self._directory = directory
         self._now = now
         self._last: dict[str, Profile] = {}
+        self._suffixes_on_disk = frozenset(_suffixes_in(directory))
+
+    def private_suffixes(self) -> frozenset[str]:
+        """Return the suffixes of private names in every profile that this daemon holds, of whichever tenant.
+
+        A name of the tenant that was left a minute ago is as private as one of the active tenant.
+        """
+        return self._suffixes_on_disk.union(*(last.document.private_dns.suffixes for last in self._last.values()))
 
     async def fetch(self, tenant: Tenant, *, all_channels: bool) -> Profile | None:
         """Return the tenant's profile, the same object while it has not changed; None if home has none.
@@ -175,6 +183,7 @@ class Profiles:
     def forget(self) -> None:
         """Drop every profile: they were made for an account that has signed out."""
         self._last.clear()
+        self._suffixes_on_disk = frozenset()
         if self._directory.is_dir():
             for file in self._directory.glob("*.json"):
                 file.unlink(missing_ok=True)
@@ -235,3 +244,13 @@ def _tenant(entry: Any) -> Tenant | None:
     display_name = str(entry.get("displayName") or entry["name"])
     user_type = str(entry.get("userType") or "Guest")
     return Tenant(entry["id"].lower(), entry["name"], display_name, user_type, home=bool(entry.get("home")))
+
+
+def _suffixes_in(directory: Path) -> Iterator[str]:
+    """Yield the private suffixes of the profiles that earlier runs left; an unreadable file has none."""
+    for file in directory.glob("*.json"):
+        try:
+            document = load_profile(json.loads(file.read_bytes())["profile"], where=str(file))
+        except (OSError, ValueError, KeyError, TypeError, DocumentError):
+            continue
+        yield from document.private_dns.suffixes
