@@ -20,6 +20,7 @@ from tunneld.model.reasons import Reason
 from tunneld.model.verdict import Channel
 from tunneld.net.relay import SocketEnd
 from tunneld.net.resolve import Resolve
+from tunneld.net.tasks import ContainedTasks
 from tunneld.net.vigil import keep_vigil
 from tunneld.policy.destinations import Endpoint
 
@@ -33,14 +34,14 @@ class TunnelledDataPlane:
         self, live: LiveState, settings: Settings, *, resolve: Resolve, group: asyncio.TaskGroup
     ) -> None:
         self._live = live
-        self._group = group
+        self._group = ContainedTasks(group)
         self.on_profile_changed: Callable[[], None] = lambda: None
         """Called when an edge says that there is a new profile."""
         self.private_suffixes: Callable[[], Collection[str]] = frozenset
         """Suffixes below which no name is asked of a public resolver."""
         self.router = Router(
             live,
-            group=group,
+            group=self._group,
             resolve=private_names_stay(lambda: self.private_suffixes(), resolve),
             ids=CorrelationIds(secrets.token_bytes(8)),
             hosts={name: _mapped(target) for name, target in settings.hosts.items()},

@@ -23,6 +23,7 @@ from tunneld.net.attach import attach
 from tunneld.net.dial import Dial
 from tunneld.net.relay import OriginEnd
 from tunneld.net.resolve import Resolve
+from tunneld.net.tasks import TaskOwner
 from tunneld.policy.destinations import Endpoint, forbidden
 
 MappedHost = tuple[str, int | None]
@@ -39,7 +40,7 @@ class Router:
         self,
         live: LiveState,
         *,
-        group: asyncio.TaskGroup,
+        group: TaskOwner,
         resolve: Resolve,
         ids: CorrelationIds,
         hosts: Mapping[str, MappedHost],

@@ -18,6 +18,7 @@ from tunneld.journal.flows import FlowRecord
 from tunneld.model.errors import StreamError
 from tunneld.model.reasons import Kind, Reason
 from tunneld.model.verdict import Channel
+from tunneld.net.tasks import TaskOwner
 from tunneld.session.backoff import Backoff
 from tunneld.session.lifecycle import ChannelEvent, ChannelState, next_state
 
@@ -41,7 +42,7 @@ class ChannelTunnel:
 
     def __init__(
         self, *, tenant: str, channel: Channel, edge: EdgeAddress, audience: str, credentials: Credentials,
-        epoch: int, group: asyncio.TaskGroup, on_event: TunnelEvent | None = None,
+        epoch: int, group: TaskOwner, on_event: TunnelEvent | None = None,
     ) -> None:
         self.tenant = tenant
         self.channel = channel

@@ -48,7 +48,8 @@ class EdgeServer:
     def __init__(self, settings: Settings, records: RecordWriter, group: asyncio.TaskGroup) -> None:
         self.settings = settings
         self.records = records
-        self.group = group
+        self.group = ContainedTasks(group)  # for whatever a stranger can start
+        self._group = group  # for what the edge cannot be without
         self.tenants = [TenantEdge(section, settings) for section in settings.tenant]
         self.flows = FlowTable()
         self.caps = Caps(settings.limits)
@@ -112,7 +113,7 @@ class EdgeServer:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             notice_death(connection)
             self._connections += 1
-            self._spawn(self._serve(connection, source[:2], interop), "connection")
+            self._own(self.group.create_task(self._serve(connection, source[:2], interop), name="connection"))
 
     async def _serve(self, sock: socket.socket, source: tuple[str, int], interop: bool) -> None:
         """Serve one connection to its end. Whatever goes wrong in it stays in it."""
@@ -186,7 +187,9 @@ class EdgeServer:
                     yield flow.origin
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        task = self.group.create_task(work, name=name)
+        self._own(self._group.create_task(work, name=name))
+
+    def _own(self, task: asyncio.Task[None]) -> None:
         self._tasks.append(task)
         task.add_done_callback(self._tasks.remove)
 

@@ -23,6 +23,7 @@ from tunneld.model.verdict import Channel, Protocol
 from tunneld.net.control_stream import ControlStream
 from tunneld.net.mux import Mux
 from tunneld.net.stream_end import StreamEnd
+from tunneld.net.tasks import TaskOwner
 from tunneld.policy.admission import (
     Admit,
     Decision,
@@ -56,7 +57,7 @@ class EdgeSession:
     """The edge's half of one tunnel connection."""
 
     def __init__(
-        self, server: EdgeServer, tenant: TenantEdge, tunnel: Tunnel, group: asyncio.TaskGroup, *, interop: bool = False
+        self, server: EdgeServer, tenant: TenantEdge, tunnel: Tunnel, group: TaskOwner, *, interop: bool = False
     ) -> None:
         self.server = server
         self.tenant = tenant

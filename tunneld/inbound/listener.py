@@ -11,6 +11,7 @@ from tunneld.inbound.reception import Reception
 from tunneld.inbound.stream import InboundConnection
 from tunneld.net.attach import attach
 from tunneld.net.inet import accept
+from tunneld.net.tasks import TaskOwner
 
 BACKLOG = 1024  # The kernel cuts it to net.core.somaxconn; Envoy and nginx ask for 511 and more.
 ACCEPTS_PER_TURN = 64  # then the loop may look at other sockets; asyncio accepts up to its backlog in one turn
@@ -26,7 +27,7 @@ class Listener:
     `group` owns the tasks that some loops need to make a transport.
     """
 
-    def __init__(self, sock: socket.socket, reception: Reception, group: asyncio.TaskGroup) -> None:
+    def __init__(self, sock: socket.socket, reception: Reception, group: TaskOwner) -> None:
         self._loop = reception.loop
         self._sock = sock
         self._reception = reception

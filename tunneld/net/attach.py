@@ -15,6 +15,8 @@ from typing import Any, cast
 import aiofastnet
 from aiofastnet.selector_transport import SelectorSocketTransport
 
+from tunneld.net.tasks import TaskOwner
+
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _FIN_ON_CLOSE = struct.pack("ii", 0, 0)
 
@@ -29,7 +31,7 @@ def attach(
     loop: asyncio.AbstractEventLoop,
     sock: socket.socket,
     protocol: asyncio.BaseProtocol,
-    group: asyncio.TaskGroup,
+    group: TaskOwner,
 ) -> None:
     """Make `protocol` the owner of the connected `sock`; `connection_made` follows soon.
 
