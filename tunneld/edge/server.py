@@ -29,6 +29,7 @@ from tunneld.net.listen import bind, notice_death
 from tunneld.net.loops import run as run_loop
 from tunneld.net.loops import settle
 from tunneld.net.relay import SocketEnd
+from tunneld.net.tasks import ContainedTasks
 from tunneld.net.vigil import keep_vigil
 from tunneld.net.watch import watch
 from tunneld.wire.client_hello import Hello, NotTls, read_client_hello

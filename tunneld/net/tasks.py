@@ -37,6 +37,6 @@ class ContainedTasks:
     async def _contain(self, coro: Coroutine[Any, Any, None], name: str) -> None:
         try:
             await coro
-        except Exception:  # noqa: BLE001 - the boundary: see above
+        except Exception:
             self.defects += 1
             log.exception("internal_error", task=name)
