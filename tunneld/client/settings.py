@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
+from tunneld.journal.settings_file import Section, check_settings, read_settings_text
 from tunneld.model.address import normalise_host, parse_authority, parse_ip
-from tunneld.model.errors import DocumentError, PeerProtocolError
+from tunneld.model.errors import PeerProtocolError
 from tunneld.session.switching import Mode
 
 Seconds = Annotated[float, Field(gt=0, le=86400)]
@@ -44,12 +44,6 @@ def _target(text: str) -> str:
 Endpoint = Annotated[str, AfterValidator(_endpoint)]
 Address = Annotated[str, AfterValidator(_address)]
 Target = Annotated[str, AfterValidator(_target)]
-
-
-class Section(BaseModel):
-    """A table of the file: frozen, and a key that nobody knows is an error rather than a silent default."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class DaemonSection(Section):
@@ -191,29 +185,12 @@ def default_state_dir(environ: Mapping[str, str] | None = None) -> Path:
 
 def load_settings(path: Path) -> Settings:
     """Read and check the file. Relative paths in it count from its directory. Raises DocumentError, one line."""
-    where = str(path)
-    try:
-        text = path.read_bytes().decode("utf-8")
-    except OSError as error:
-        mend = "give the path of a readable file"
-        raise DocumentError(where, "", f"cannot be read: {error.strerror}", mend) from None
-    except UnicodeDecodeError as error:
-        raise DocumentError(where, f"byte {error.start}", "is not UTF-8 text", "save it as UTF-8") from None
-    return parse_settings(text, where=where, base=path.resolve().parent)
+    return parse_settings(read_settings_text(path), where=str(path), base=path.resolve().parent)
 
 
 def parse_settings(text: str, *, where: str, base: Path) -> Settings:
     """Check the text of a settings file. Raises DocumentError with the file, the key and the mend, on one line."""
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        message, _, place = str(error).partition(" (at ")
-        raise DocumentError(where, place.rstrip(")"), message, "correct the TOML syntax") from None
-    try:
-        settings = Settings.model_validate(document)
-    except ValidationError as error:
-        raise _document_error(where, error) from None
-    return _with_paths(settings, base)
+    return _with_paths(check_settings(text, Settings, where=where), base)
 
 
 def _with_paths(settings: Settings, base: Path) -> Settings:
@@ -225,28 +202,3 @@ def _with_paths(settings: Settings, base: Path) -> Settings:
     if settings.trust.ca is not None:
         update["trust"] = settings.trust.model_copy(update={"ca": base / settings.trust.ca})
     return settings.model_copy(update=update)
-
-
-def _document_error(where: str, error: ValidationError) -> DocumentError:
-    first = error.errors(include_url=False, include_context=False)[0]
-    path = ".".join(str(part) for part in first["loc"])
-    kind = first["type"]
-    if kind == "extra_forbidden":
-        known = ", ".join(sorted(_fields_at(first["loc"][:-1])))
-        return DocumentError(where, path, "unknown key", f"known here: {known}")
-    if kind == "missing":
-        return DocumentError(where, path, "missing", f"add {path}")
-    message = first["msg"].removeprefix("Value error, ")
-    reason, _, mend = message.partition("; ")
-    given = first["input"]
-    shown = f" (got {given!r})" if isinstance(given, str | int | float) and "password" not in path else ""
-    return DocumentError(where, path, f"{reason[:1].lower()}{reason[1:]}{shown}", mend or "correct the value")
-
-
-def _fields_at(location: tuple[int | str, ...]) -> list[str]:
-    model: type[BaseModel] = Settings
-    for part in location:
-        annotation = model.model_fields[str(part)].annotation
-        candidates = [annotation, *getattr(annotation, "__args__", ())]
-        model = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
-    return list(model.model_fields)

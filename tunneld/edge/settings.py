@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import re
-import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from tunneld.journal.settings_file import Section, check_settings, read_settings_text
 from tunneld.model.address import format_authority, parse_authority, parse_ip
-from tunneld.model.errors import DocumentError, PeerProtocolError
+from tunneld.model.errors import PeerProtocolError
 from tunneld.model.verdict import Channel, Protocol
-
-MAX_FILE = 1024 * 1024
 
 # The daemon's public client id, the same in every tenant.
 DAEMON_CLIENT = "7d2f3c9e-6b1a-4e5d-9a40-1f6c8e2b5a10"
@@ -72,12 +70,6 @@ Endpoint = Annotated[str, AfterValidator(_endpoint)]
 Destination = Annotated[str, AfterValidator(_destination)]
 Seconds = Annotated[float, Field(gt=0, le=604800)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
-
-
-class Section(BaseModel):
-    """A table of the file: frozen, and a key that nobody knows is an error rather than a silent default."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class EdgeSection(Section):
@@ -245,32 +237,12 @@ def map_key(host: str, port: int, protocol: Protocol) -> str:
 
 def load_settings(path: Path) -> Settings:
     """Read and check the file. Relative paths in it count from its directory. Raises DocumentError, one line."""
-    where = str(path)
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DocumentError(where, "", f"cannot be read ({error.strerror})", "give the path of a file") from None
-    if len(data) > MAX_FILE:
-        raise DocumentError(where, "", "is larger than 1 MiB", "keep long lists in forwarding profiles")
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise DocumentError(where, f"byte {error.start}", "is not UTF-8 text", "save it as UTF-8") from None
-    return parse_settings(text, where=where, base=path.resolve().parent)
+    return parse_settings(read_settings_text(path), where=str(path), base=path.resolve().parent)
 
 
 def parse_settings(text: str, *, where: str, base: Path) -> Settings:
     """Check the text of a settings file. Raises DocumentError with the file, the key and the mend, on one line."""
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        message, _, place = str(error).partition(" (at ")
-        raise DocumentError(where, place.rstrip(")"), message.lower(), "correct the TOML syntax") from None
-    try:
-        settings = Settings.model_validate(document)
-    except ValidationError as error:
-        raise _document_error(where, error) from None
-    return _with_paths(settings, base)
+    return _with_paths(check_settings(text, Settings, where=where), base)
 
 
 def _with_paths(settings: Settings, base: Path) -> Settings:
@@ -285,24 +257,3 @@ def _with_paths(settings: Settings, base: Path) -> Settings:
         update["profiles"] = tuple(base / profile for profile in tenant.profiles)
         tenants.append(tenant.model_copy(update=update))
     return settings.model_copy(update={"edge": edge, "tenant": tuple(tenants)})
-
-
-def _document_error(where: str, error: ValidationError) -> DocumentError:
-    first = error.errors(include_url=False, include_context=False)[0]
-    path = "".join(_steps(first["loc"]))
-    if first["type"] == "extra_forbidden":
-        return DocumentError(where, path, "is not a known key", "check its spelling and its table")
-    if first["type"] == "missing":
-        return DocumentError(where, path, "is missing", f"add {first['loc'][-1]}")
-    reason, _, mend = first["msg"].removeprefix("Value error, ").partition("; ")
-    given = first["input"]
-    shown = f" (got {ascii(given)[:60]})" if isinstance(given, str | int | float) else ""
-    return DocumentError(where, path, f"{reason[:1].lower()}{reason[1:]}{shown}", mend or "correct the value")
-
-
-def _steps(location: tuple[int | str, ...]) -> Iterator[str]:
-    for position, step in enumerate(location):
-        if isinstance(step, int):
-            yield f"[{step}]"
-        elif step != "[key]":  # pydantic's own mark for "the key itself, not its value"
-            yield f".{step}" if position else step

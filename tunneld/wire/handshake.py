@@ -63,6 +63,35 @@ class Handshake(Protocol):
         """Bytes that came behind the request. They must not be acted on before `accept`."""
 
 
+class HandshakeBuffers:
+    """What every handshake codec keeps: bytes not used yet, events not taken yet, bytes not sent yet."""
+
+    __slots__ = ("_buffer", "_events", "_out")
+
+    def __init__(self) -> None:
+        self._buffer = b""
+        self._events: list[HandshakeEvent] = []
+        self._out = b""
+
+    @property
+    def trailing_data(self) -> bytes:
+        """Bytes behind the request. They must not be acted on before `accept`."""
+        return self._buffer
+
+    def events(self) -> list[HandshakeEvent]:
+        """Return what happened since the last call."""
+        events = self._events
+        if events:
+            self._events = []
+        return events
+
+    def data_to_send(self) -> bytes:
+        """Return the bytes to write since the last call."""
+        out = self._out
+        self._out = b""
+        return out
+
+
 def require_refusal(reason: Reason) -> None:
     """Raise LocalProtocolError if `reason` is not one to refuse with: a refusal must never read as a success."""
     if reason.kind is Kind.OK:

@@ -15,7 +15,7 @@ from tunneld.wire.handshake import (
     Credentials,
     FlowAsked,
     ForwardAsked,
-    HandshakeEvent,
+    HandshakeBuffers,
     HandshakeFailed,
     require_refusal,
 )
@@ -28,22 +28,15 @@ _ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 _READING, _ASKED, _OVER = range(3)
 
 
-class HttpProxy:
+class HttpProxy(HandshakeBuffers):
     """One client's first request."""
 
-    __slots__ = ("_buffer", "_credentials", "_events", "_out", "_step")
+    __slots__ = ("_credentials", "_step")
 
     def __init__(self, credentials: Credentials | None = None) -> None:
+        super().__init__()
         self._credentials = credentials
-        self._buffer = b""
-        self._events: list[HandshakeEvent] = []
-        self._out = b""
         self._step = _READING
-
-    @property
-    def trailing_data(self) -> bytes:
-        """Bytes behind the CONNECT head, or all bytes of a request to forward."""
-        return self._buffer
 
     def receive_data(self, data: bytes) -> None:
         """Take bytes from the client."""
@@ -62,19 +55,6 @@ class HttpProxy:
         if self._step == _READING:
             self._step = _OVER
             self._events.append(HandshakeFailed(Reason.MALFORMED_REQUEST, "the client closed in the head"))
-
-    def events(self) -> list[HandshakeEvent]:
-        """Return what happened since the last call."""
-        events = self._events
-        if events:
-            self._events = []
-        return events
-
-    def data_to_send(self) -> bytes:
-        """Return the bytes to write since the last call."""
-        out = self._out
-        self._out = b""
-        return out
 
     def accept(self, bound: tuple[str, int] | None = None) -> None:  # noqa: ARG002  HTTP has no place for it
         """Queue the 2xx that opens the tunnel."""

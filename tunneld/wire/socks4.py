@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from tunneld.model.address import MAX_NAME
 from tunneld.model.reasons import Kind, Reason
-from tunneld.wire.handshake import Credentials, FlowAsked, HandshakeEvent, HandshakeFailed, require_refusal
+from tunneld.wire.handshake import Credentials, FlowAsked, HandshakeBuffers, HandshakeFailed, require_refusal
 
 VERSION = 4
 CONNECT = 1
@@ -40,22 +40,15 @@ def encode_reply(code: int) -> bytes:
     return bytes((0, code, 0, 0, 0, 0, 0, 0))
 
 
-class Socks4:
+class Socks4(HandshakeBuffers):
     """One client's handshake."""
 
-    __slots__ = ("_buffer", "_events", "_locked", "_out", "_step")
+    __slots__ = ("_locked", "_step")
 
     def __init__(self, credentials: Credentials | None = None) -> None:
+        super().__init__()
         self._locked = credentials is not None
-        self._buffer = b""
-        self._events: list[HandshakeEvent] = []
-        self._out = b""
         self._step = _READING
-
-    @property
-    def trailing_data(self) -> bytes:
-        """Bytes behind the request."""
-        return self._buffer
 
     def receive_data(self, data: bytes) -> None:
         """Take bytes from the client."""
@@ -70,19 +63,6 @@ class Socks4:
         if self._step == _READING:
             self._step = _OVER
             self._events.append(HandshakeFailed(Reason.MALFORMED_REQUEST, "the client closed in the handshake"))
-
-    def events(self) -> list[HandshakeEvent]:
-        """Return what happened since the last call."""
-        events = self._events
-        if events:
-            self._events = []
-        return events
-
-    def data_to_send(self) -> bytes:
-        """Return the bytes to write since the last call."""
-        out = self._out
-        self._out = b""
-        return out
 
     def accept(self, bound: tuple[str, int] | None = None) -> None:  # noqa: ARG002  clients ignore the address
         """Queue the success reply."""

@@ -10,7 +10,7 @@ from hmac import compare_digest
 from ipaddress import IPv6Address, ip_address
 
 from tunneld.model.reasons import Kind, Reason
-from tunneld.wire.handshake import Credentials, FlowAsked, HandshakeEvent, HandshakeFailed, require_refusal
+from tunneld.wire.handshake import Credentials, FlowAsked, HandshakeBuffers, HandshakeFailed, require_refusal
 
 VERSION = 5
 NO_AUTHENTICATION, USERNAME_PASSWORD, NO_ACCEPTABLE_METHOD = 0x00, 0x02, 0xFF  # RFC 1928 §3
@@ -47,22 +47,15 @@ def reply_code(reason: Reason) -> int:
     return REPLY_BY_KIND[reason.kind]
 
 
-class Socks5:
+class Socks5(HandshakeBuffers):
     """One client's handshake. With `credentials` nobody gets past the greeting without offering RFC 1929."""
 
-    __slots__ = ("_buffer", "_credentials", "_events", "_out", "_step")
+    __slots__ = ("_credentials", "_step")
 
     def __init__(self, credentials: Credentials | None = None) -> None:
+        super().__init__()
         self._credentials = credentials
-        self._buffer = b""
-        self._events: list[HandshakeEvent] = []
-        self._out = b""
         self._step = _GREETING
-
-    @property
-    def trailing_data(self) -> bytes:
-        """Bytes behind the request."""
-        return self._buffer
 
     def receive_data(self, data: bytes) -> None:
         """Take bytes from the client. Bounded by the messages' own length bytes: 257, 513 and 262."""
@@ -88,19 +81,6 @@ class Socks5:
         if self._step < _ASKED:
             self._step = _OVER
             self._events.append(HandshakeFailed(Reason.MALFORMED_REQUEST, "the client closed in the handshake"))
-
-    def events(self) -> list[HandshakeEvent]:
-        """Return what happened since the last call."""
-        events = self._events
-        if events:
-            self._events = []
-        return events
-
-    def data_to_send(self) -> bytes:
-        """Return the bytes to write since the last call."""
-        out = self._out
-        self._out = b""
-        return out
 
     def accept(self, bound: tuple[str, int] | None = None) -> None:
         """Queue the success reply."""

@@ -8,7 +8,8 @@ import pytest
 
 from tests.support.edge_settings import GOOD, settings
 from tests.support.tokens import ISSUER, TENANT
-from tunneld.edge.settings import DAEMON_CLIENT, MAX_FILE, load_settings, map_key
+from tunneld.edge.settings import DAEMON_CLIENT, load_settings, map_key
+from tunneld.journal.settings_file import MAX_FILE
 from tunneld.model.errors import DocumentError
 from tunneld.model.verdict import Channel, Protocol
 
@@ -57,7 +58,7 @@ MISTAKES = [
     ('"127.0.0.1:0"', "[]", "edge.listen: "),
     ('"127.0.0.1:0"', "5", "edge.listen: "),
     ("[edge]", "[edge", "edge.toml: line 2, column 6: expected ']'"),
-    ("[edge]", "[edge]\ncolour = 1", "edge.colour: is not a known key (check its spelling and its table)"),
+    ("[edge]", "[edge]\ncolour = 1", "edge.colour: is not a known key (known here: domain, interop, listen, prefer_aes_128, records)"),
     ("[edge]", "[colours]\n[edge]", "colours: is not a known key"),
     ('name = "contoso"', 'name = "Con toso"', "tenant[0].name: string should match pattern"),
     (f'id = "{TENANT}"', 'id = "contoso"', "tenant[0].id: not a GUID (got 'contoso') (write 32 lower-case"),
