@@ -185,6 +185,8 @@ class SocketEnd(asyncio.BufferedProtocol):
 
     def write(self, data: memoryview | bytes) -> None:
         """Write to the socket."""
+        if self._ended:
+            return
         self.bytes_written += len(data)
         self.transport.write(data if self._copies else bytes(data))
 
