@@ -26,7 +26,7 @@ class ClientFlow:
     """A flow from its verdict to its end. Exactly one of `established` and `refuse` happens."""
 
     __slots__ = (
-        "authority_host", "dial", "near", "record", "request", "retried", "router", "session", "stream", "verdict",
+        "authority_host", "dial", "far", "near", "record", "request", "retried", "router", "session", "stream", "verdict",
     )
 
     def __init__(
@@ -39,6 +39,7 @@ class ClientFlow:
         self.verdict = verdict
         self.authority_host = record.destination
         self.near: FlowEnd | None = None
+        self.far: FlowEnd | None = None
         self.stream: FlowStream | None = None
         self.dial: Dial | None = None
         self.retried = False
@@ -57,7 +58,7 @@ class ClientFlow:
         """The far side is there: tell the application and link the ends."""
         near = self.request.accept(far, self.ended, bound)
         if near is not None and not self.over:
-            self.near = near
+            self.near, self.far = near, far
             self.record.meter = self
 
     def refuse(self, reason: Reason, detail: str = "") -> None:
@@ -68,7 +69,7 @@ class ClientFlow:
     def ended(self, reason: Reason) -> None:
         """Both directions are over, or the flow broke."""
         self.router.close(self, CLOSED if reason.kind is Kind.OK else TERMINATED, reason)
-        self.near = self.stream = self.dial = None  # untie the knot: flows are freed without the collector
+        self.near = self.far = self.stream = self.dial = None  # untie the knot: flows are freed without the collector
         self.request.on_abandoned = None
 
     def abandoned(self) -> None:
@@ -81,16 +82,19 @@ class ClientFlow:
             self.dial.cancel()
 
     def terminate(self, reason: Reason) -> None:
-        """End the flow from our side: the application sees a reset."""
+        """End the flow from our side: the application and the destination see a reset."""
         if self.over:
             return
         self.router.close(self, TERMINATED, reason)
-        if self.near is None:
+        near, far, dial = self.near, self.stream or self.far, self.dial  # `ended` lets go of them
+        if near is None:
             self.request.refuse(reason)
         else:
-            self.near.reset(reason)
-        if self.stream is not None:
-            self.stream.reset(reason)
+            near.reset(reason)
+        if far is not None:
+            far.reset(reason)
+        elif dial is not None:
+            dial.cancel()
 
     def cut(self) -> None:
         """Part the two ends at once and in silence; `terminate` follows. Nothing moves in between."""
