@@ -26,7 +26,8 @@ class ClientFlow:
     """A flow from its verdict to its end. Exactly one of `established` and `refuse` happens."""
 
     __slots__ = (
-        "authority_host", "dial", "far", "near", "record", "request", "retried", "router", "session", "stream", "verdict",
+        "authority_host", "dial", "far", "near", "record", "request", "retried", "router", "session", "stream",
+        "verdict",
     )
 
     def __init__(
