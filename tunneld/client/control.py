@@ -22,6 +22,7 @@ from starlette.routing import Route
 
 from tunneld.client.credentials import Ask, Interaction
 from tunneld.client.ports import Denied
+from tunneld.client.processes import name_processes
 from tunneld.journal.flows import FlowRecord, FlowTable
 from tunneld.model.errors import PeerProtocolError
 from tunneld.model.reasons import Reason
@@ -142,6 +143,7 @@ class _Endpoints:
         if query.get("follow", "") in ("1", "true"):
             return StreamingResponse(follow(self._surface.flows, state, count, self._stop), media_type=LINES)
         chosen = self._surface.flows.newest(state=state, limit=count)
+        await asyncio.to_thread(name_processes, chosen)
         return Response("".join(map(_line, (record.to_json() for record in chosen))), media_type=LINES)
 
     async def explain(self, request: Request) -> Response:
