@@ -38,10 +38,21 @@ def attach(
     `group` owns the task on loops where a task is needed.
     """
     if is_fastnet(loop):
-        SelectorSocketTransport(loop, sock, protocol)
+        transport = SelectorSocketTransport(loop, sock, protocol)
+        loop.call_soon(_take_back_reader, loop, sock.fileno(), transport)
     else:
         sock.setblocking(False)  # aiofastnet does it itself
         group.create_task(_attach_later(loop, sock, protocol), name="attach")
+
+
+def _take_back_reader(loop: asyncio.AbstractEventLoop, descriptor: int, transport: Any) -> None:
+    """Undo what aiofastnet 1.2.0 does in the callback before this one: it adds a reader whatever `connection_made` did.
+
+    Left behind by a transport that was closed there, it would swallow the events of the next socket that gets the
+    same descriptor; of a paused one, it would spin.
+    """
+    if not transport.is_reading():
+        loop.remove_reader(descriptor)
 
 
 async def _attach_later(
