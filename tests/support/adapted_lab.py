@@ -94,13 +94,26 @@ class AdaptedLab:
         program.wait_ready()
         return program
 
+    def restart_daemon(self) -> None:
+        """Stop the daemon in order and start it again."""
+        self.lab.daemon.send(signal.SIGTERM)
+        self.lab.daemon.stop()
+        self.start_daemon()
+
+    def start_idp(self) -> Program:
+        """Start the identity provider again after it was killed, and return when it serves."""
+        program = self.lab.programs.start("idp", "idp", "--config", str(self.lab.configuration.file("idp.toml")))
+        self.lab.idp = program
+        program.wait_ready()
+        return program
+
     def log(self, program: str) -> str:
         return (self.paths.logs / f"{program}.log").read_text()
 
     def tracebacks(self) -> list[str]:
         """Return the logs with a traceback in them."""
         logs = sorted(self.paths.logs.glob("*.log"))
-        return [path.name for path in logs if "Traceback" in path.read_text() or '"exception"' in path.read_text()]
+        return [path.name for path in logs if "Traceback" in path.read_text()]
 
 
 @contextmanager
