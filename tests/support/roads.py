@@ -39,6 +39,7 @@ class Application:
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
+        self.broken = False
         sock.setblocking(False)
 
     async def _poll(self, attempt: Callable[[], Any]) -> Any:
@@ -49,6 +50,9 @@ class Application:
             except BlockingIOError:
                 assert asyncio.get_running_loop().time() < deadline, "nothing moves"
                 await asyncio.sleep(0.001)
+            except OSError:
+                self.broken = True
+                raise
 
     async def send(self, data: bytes) -> None:
         """Send everything."""
@@ -71,6 +75,8 @@ class Application:
     async def receive(self, size: int = 65_536) -> bytes:
         """Return some bytes, or b"" at a clean end. Raises ConnectionResetError."""
         data: bytes = await self._poll(lambda: self.sock.recv(size))
+        if not data and self.broken:  # the kernel tells of a reset once, and this time it told the writer
+            raise ConnectionResetError
         return data
 
     async def receive_exactly(self, size: int) -> bytes:
