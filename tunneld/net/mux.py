@@ -8,6 +8,7 @@ loop iteration, whichever is first.
 from __future__ import annotations
 
 import asyncio
+import mmap
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tunneld.model.reasons import Reason
@@ -30,10 +31,12 @@ WRITE_HIGH = 256 * 1024
 CONTENTION = 0.02
 
 # Shared by all connections of the process: a read event is handled to its end before the next one begins.
-_RECEIVE = memoryview(bytearray(FRAME_SIZE + 64 * 1024))
-_SEND = bytearray(HEADER_SIZE + FRAME_SIZE)
-_SEND_VIEW = memoryview(_SEND)
-SEND_SPACE = _SEND_VIEW[HEADER_SIZE:]  # of exactly FRAME_SIZE bytes
+# They are pages of their own, and a payload to send begins on one: the kernel copies to a page boundary a tenth faster
+# than to nine bytes behind one.
+_RECEIVE = memoryview(mmap.mmap(-1, FRAME_SIZE + 64 * 1024))
+_PAGES = memoryview(mmap.mmap(-1, mmap.PAGESIZE + FRAME_SIZE))
+_SEND = _PAGES[mmap.PAGESIZE - HEADER_SIZE :]
+SEND_SPACE = _SEND[HEADER_SIZE:]  # of exactly FRAME_SIZE bytes
 
 
 class StreamOwner(Protocol):
@@ -170,7 +173,7 @@ class Mux(asyncio.BufferedProtocol):
         if codec.out:
             self.transport.write(codec.data_to_send())
         codec.pack_data(_SEND, 0, stream, size)
-        view = _SEND_VIEW[: size + HEADER_SIZE]
+        view = _SEND[: size + HEADER_SIZE]
         self.transport.write(view if self._copies else bytes(view))
 
     def space(self, stream: Stream) -> memoryview | None:

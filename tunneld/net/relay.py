@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import mmap
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -23,7 +24,7 @@ from tunneld.net.attach import abort_with_reset, close_in_order, expect_the_wors
 # reads in one loop iteration.
 READ_SIZE = 256 * 1024
 
-_SHARED = memoryview(bytearray(READ_SIZE))
+_SHARED = memoryview(mmap.mmap(-1, READ_SIZE))  # whole pages: see `mux.py`
 
 
 class FlowEnd(Protocol):
