@@ -26,6 +26,8 @@ from tunneld.model.verdict import Channel
 log = structlog.get_logger("tunneld.upkeep")
 
 ATTEMPT_S = 10.0  # TCP, TLS and the session together; a healthy edge takes milliseconds
+# After an edge spoke of a new profile. It and the provider read the file when each pleases, a second apart or more.
+AGAIN_S = (0.25, 0.5, 1.0, 2.0, 4.0)
 PATIENCE_S = 5.0  # how long a start waits for the channels before it says that it is ready
 
 CutFlows = Callable[[Callable[[FlowRecord], bool], Reason], None]
@@ -84,21 +86,21 @@ class Upkeep:
         except TimeoutError:
             log.warning("channels_not_up_yet", tenant=tenant.name)
 
-    async def refresh(self) -> None:
-        """Ask for the profile again and, if it changed, swap it whole. Raises Denied; then the old one stays."""
+    async def refresh(self) -> bool:
+        """Ask for the profile again; swap it whole and return True if it changed. Raises Denied: the old one stays."""
         session = self._live.current
         if session.tenant is None or session.tenant_id is None:
-            return
+            return False
         tenant = Tenant(session.tenant_id, session.tenant, session.organization or "", "", session.home)
         profile = await self._profiles.fetch(tenant, all_channels=self._all_channels(tenant))
         compiled = profile.compiled if profile else None
         if compiled is session.profile:
-            return
+            return False
         channels, fresh = self._channels(session, tenant, profile)
         if self._live.current is not session:  # a switch went by while we asked: this answer is of no use any more
             for tunnel in fresh:
                 await tunnel.close()
-            return
+            return False
         changed = changed_rules(session.profile, compiled) if session.profile and compiled else None
         self._live.current = swapped(session, profile, channels)
         self._identity.credentials(tenant.id).keep_enrolled = bool(channels)
@@ -110,22 +112,26 @@ class Upkeep:
             if channels.get(channel) is not tunnel:
                 await tunnel.retire(_nothing_is_kept)
                 await tunnel.close()
+        return True
 
     def poke(self) -> None:
         """Look for a new profile now: an edge says that there is one."""
         self._wake.set()
 
     async def run(self, interval: float) -> None:
-        """Refresh every `interval` seconds, and at once when poked, until cancelled."""
+        """Refresh every `interval` seconds, at once when poked, then a few times more until it changes."""
+        soon: list[float] = []
         while True:
             try:
-                async with asyncio.timeout(interval):
+                async with asyncio.timeout(soon.pop(0) if soon else interval):
                     await self._wake.wait()
+                soon = list(AGAIN_S)
             except TimeoutError:
                 pass  # the interval is over, which is the usual case
             self._wake.clear()
             try:
-                await self.refresh()
+                if await self.refresh():
+                    soon.clear()
             except (Denied, StreamError) as error:
                 log.warning("profile_not_refreshed", tenant=self._live.current.tenant, reason=error.reason.value)
 
