@@ -28,6 +28,7 @@ DEAD_S = 3.0  # three missed answers at one probe a second
 IDLE_PING_S = 15.0
 RENEW_MARGIN_S = 60.0  # renew an accepted token this long before its end: the clock skew the edge tolerates
 RETIRE_S = 1.0
+MAX_TIME = 2**40  # seconds since 1970 that a float holds exactly and nobody will live to see
 CHANNEL_REF = 0  # the number of the channel token itself; applications count from 1
 
 _CONNECT = b"\x02\x07CONNECT"  # `:method: CONNECT` as a literal on the static name
@@ -100,6 +101,9 @@ class EdgeLink:
         if self._settings_seen:
             return
         self._settings_seen = True
+        if not self.mux.codec.may_open():  # an edge that allows no stream at all
+            self.session_refused(Reason.EDGE_DRAINING)
+            return
         fields = [
             (b":method", b"POST"), (b":scheme", b"https"), (b":authority", b"edge"), (b":path", b"/tunnel/v1/session"),
             (b"authorization", b"Bearer " + self._channel_token.encode()),
@@ -254,6 +258,8 @@ class EdgeLink:
                 if not self.retired.done():
                     after = message.get("bytes_after")
                     self.retired.set_result(after if isinstance(after, int) else None)
+            case "revoked":
+                self._revoked(message)
             case "drain":
                 self.draining = True
         self._on_message(self, message)
@@ -284,7 +290,8 @@ class EdgeLink:
     def _deadline(self, message: dict[str, Any]) -> float:
         """Return the loop time until which a token that the edge just accepted should be used."""
         expires = message.get("expires_at")
-        lifetime = float(expires) - time.time() if isinstance(expires, int | float) else RENEW_MARGIN_S * 2
+        sensible = isinstance(expires, int | float) and 0 < expires < MAX_TIME
+        lifetime = float(expires) - time.time() if sensible else RENEW_MARGIN_S * 2
         return self.loop.time() + max(1.0, lifetime - RENEW_MARGIN_S)
 
     def _token_refused(self, message: dict[str, Any]) -> None:
@@ -293,6 +300,15 @@ class EdgeLink:
             if grant is refused:
                 reason = reason_named(name if isinstance(name, str) else None) or Reason.TOKEN_SIGNATURE
                 self._refuse_grant(application, grant, reason, "the edge refused the token")
+
+    def _revoked(self, message: dict[str, Any]) -> None:
+        """End the flows that the edge is about to reset, with its reason."""
+        streams, name = message.get("streams"), message.get("reason")
+        if isinstance(streams, list):
+            numbers = {number for number in streams if isinstance(number, int)}
+            reason = reason_named(name if isinstance(name, str) else None) or Reason.REVOKED
+            for end in [end for end in self.flows if end.stream.id in numbers]:
+                end.flow.terminate(reason)
 
     def _granted(self, message: dict[str, Any]) -> Grant | None:
         ref = message.get("ref")

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from tunneld.edge.connector import Origin
 from tunneld.journal.flows import CLOSED, REFUSED, TERMINATED, FlowRecord
 from tunneld.model.reasons import Kind, Reason
+from tunneld.model.verdict import Protocol
 from tunneld.net.attach import attach
 from tunneld.net.dial import Dial
 from tunneld.net.mux import Mux
 from tunneld.net.relay import HoldingEnd, OriginEnd
 from tunneld.net.stream_end import StreamEnd
-from tunneld.policy.admission import Refuse
+from tunneld.policy.admission import DestinationGate, Refuse
 from tunneld.wire.h2.frames import ErrorCode
 from tunneld.wire.h2.header_block import STATUS_200, encode_field
 from tunneld.wire.h2.stream import Stream
@@ -21,6 +23,8 @@ from tunneld.wire.proxy_status import answer_for, encode_proxy_status
 
 if TYPE_CHECKING:
     from tunneld.edge.session import EdgeSession
+
+STREAMS_A_MESSAGE = 1000  # a stream's number has at most 10 digits, and a message of the control stream 16 KiB
 
 _REFUSALS: dict[Reason, bytes] = {}
 
@@ -43,6 +47,13 @@ def refuse_stream(mux: Mux, stream: Stream, reason: Reason) -> None:
     mux.codec.send_headers(stream, refusal_block(reason), end_stream=True)
     StreamEnd(mux, stream).cut()
     mux.flush_soon()
+
+
+def revocations(flows: Sequence[EdgeFlow], reason: Reason) -> Iterator[dict[str, Any]]:
+    """Return the messages that tell the client why `flows` are about to be reset: RST_STREAM has no room for it."""
+    for first in range(0, len(flows), STREAMS_A_MESSAGE):
+        streams = [flow.stream.id for flow in flows[first : first + STREAMS_A_MESSAGE]]
+        yield {"type": "revoked", "scope": "flows", "streams": streams, "reason": reason.value}
 
 
 class EdgeFlow(StreamEnd):
@@ -69,6 +80,13 @@ class EdgeFlow(StreamEnd):
     def opened(self) -> bool:
         """Say whether bytes can move: the origin is connected and the client was told."""
         return not isinstance(self.peer, HoldingEnd)
+
+    def admitted_by(self, gate: DestinationGate | None) -> bool:
+        """Say whether `gate` would admit this flow now."""
+        record = self.record
+        return gate is not None and not isinstance(
+            gate.decide(self.application, record.destination, record.port, Protocol.TCP), Refuse
+        )
 
     # -- opening -------------------------------------------------------------------------------------------------
 

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from tunneld.edge.flows import EdgeFlow, refusal_block, refuse_stream
+from tunneld.edge.fields import bearer, cached_authority, trace_id
+from tunneld.edge.flows import EdgeFlow, refusal_block, refuse_stream, revocations
 from tunneld.edge.tenant import TenantEdge
 from tunneld.journal.flows import FlowRecord
-from tunneld.model.address import parse_authority
 from tunneld.model.errors import PeerProtocolError, TokenError
 from tunneld.model.identity import VerifiedClaims
 from tunneld.model.reasons import Reason
@@ -24,6 +23,7 @@ from tunneld.net.control_stream import ControlStream
 from tunneld.net.mux import Mux
 from tunneld.net.stream_end import StreamEnd
 from tunneld.net.tasks import TaskOwner
+from tunneld.net.tls import peer_certificate
 from tunneld.policy.admission import (
     Admit,
     Decision,
@@ -34,6 +34,8 @@ from tunneld.policy.admission import (
     admit_session,
     admit_token,
 )
+from tunneld.policy.tokens import CLOCK_SKEW_S
+from tunneld.wire.h2.budget import Budget
 from tunneld.wire.h2.connection import Limits
 from tunneld.wire.h2.frames import MAX_STREAM_ID, ErrorCode
 from tunneld.wire.h2.header_block import STATUS_200, Field
@@ -47,10 +49,9 @@ if TYPE_CHECKING:
 log = structlog.get_logger("tunneld.edge")
 
 SESSION_PATH = b"/tunnel/v1/session"
-MAX_REFS = 1024  # tokens accepted on one connection: one an application and renewal
+CONTROL_BURST, CONTROL_RATE = 1200, 20  # messages, and a second: every application's token at once, then renewals
+CONTROL_BACKLOG = 64 * 1024  # answers that nobody reads; a thousand accepted tokens are as much
 CHANNEL_REF = 0
-
-_authority = lru_cache(maxsize=8192)(parse_authority)
 
 
 class EdgeSession:
@@ -72,6 +73,9 @@ class EdgeSession:
         self._claims: VerifiedClaims | None = None
         self._grant: Admit | None = None
         self._refs: dict[bytes, Admit] = {}
+        self._messages = Budget("control messages", CONTROL_BURST, CONTROL_RATE, self.mux.loop.time())
+        self._logged = Budget("refusals worth a line", 20, 1, self.mux.loop.time())
+        self._expiry: asyncio.TimerHandle | None = None
         self._control: ControlStream | None = None
         self._retired = False
         self._source = ("", 0)
@@ -89,8 +93,7 @@ class EdgeSession:
         self._source = transport.get_extra_info("peername", ("", 0))[:2]
         if self._interop:
             return
-        tls = transport.get_extra_info("ssl_object")
-        certificate = tls.getpeercert(binary_form=True) if tls is not None else None
+        certificate = peer_certificate(transport)
         try:
             if certificate is None:
                 raise PeerProtocolError(Reason.CERTIFICATE_MISSING)
@@ -123,13 +126,15 @@ class EdgeSession:
         """The connection is over; its flows were told."""
         log.info("tunnel_closed", tenant=self.tenant.name, channel=self.tunnel.channel.value, user=self.user,
                  reason=reason.value, detail=detail)
+        if self._expiry is not None:
+            self._expiry.cancel()
         if not self.closed.done():
             self.closed.set_result(None)
 
     # -- the session ---------------------------------------------------------------------------------------------
 
     def _open_session(self, stream: Stream, fields: list[Field]) -> None:
-        token = _bearer(fields, b"authorization")
+        token = bearer(fields, b"authorization")
         if self._control is not None or token is None:
             refuse_stream(self.mux, stream, Reason.TOKEN_MISSING if token is None else Reason.MALFORMED_REQUEST)
             return
@@ -150,7 +155,7 @@ class EdgeSession:
             return
         self.mux.codec.send_headers(stream, STATUS_200)
         control.peer = stream.owner
-        control.send({"type": "ready", "session": f"{id(self):x}", "expires_at": int(decision.expires_at)})
+        control.send({"type": "ready", "session": self.server.new_id(), "expires_at": int(decision.expires_at)})
         self.mux.flush()
         log.info("session_ready", tenant=self.tenant.name, channel=self.tunnel.channel.value, user=self.user)
 
@@ -163,20 +168,37 @@ class EdgeSession:
         decision = admit_session(self.tunnel, claims, profile_assigned=gate is not None, now=time.time())
         if isinstance(decision, Admit):
             self._claims, self._grant, self.gate = claims, decision, gate
+            self._end_at(decision.expires_at)
         return decision
+
+    def _end_at(self, expires_at: float) -> None:
+        """End the session when its channel token does, unless a fresh one comes first."""
+        if self._expiry is not None:
+            self._expiry.cancel()
+        left = max(0.0, expires_at + CLOCK_SKEW_S - time.time())
+        self._expiry = self.mux.loop.call_later(left, self._expired)
+
+    def _expired(self) -> None:
+        self._say({"type": "revoked", "scope": "session", "reason": Reason.TOKEN_EXPIRED.value})
+        self.mux.close(Reason.TOKEN_EXPIRED)
 
     @property
     def _jkt(self) -> str | None:
         return None if self.tunnel.client is None else self.tunnel.client.jkt
 
     def _on_control(self, message: dict[str, Any]) -> None:
+        if not self._messages.spend(self.mux.loop.time()):
+            self.mux.close(Reason.FLOOD, ErrorCode.ENHANCE_YOUR_CALM)
+            return
         match message["type"]:
             case "token":
                 ref, token = message.get("ref"), message.get("token")
-                if isinstance(ref, int) and isinstance(token, str) and ref >= 0 and len(self._refs) < MAX_REFS:
+                known = type(ref) is int and 0 <= ref <= MAX_STREAM_ID
+                if known and isinstance(token, str) and token.count(".") == 2:
                     self.group.create_task(self._take_token(ref, token), name="take token")
                 else:
-                    self._say({"type": "token-refused", "ref": ref, "reason": Reason.TOKEN_MALFORMED.value})
+                    answer = {"ref": ref if known else None, "reason": Reason.TOKEN_MALFORMED.value}
+                    self._say({"type": "token-refused", **answer})
             case "retire":
                 keep = message.get("keep")
                 streams = keep if isinstance(keep, list) else []
@@ -188,18 +210,25 @@ class EdgeSession:
             self.mux.close(reason)
 
     def _say(self, message: dict[str, Any]) -> None:
-        if self._control is not None:
-            self._control.send(message)
-            self.mux.flush_soon()
+        if self._control is None:
+            return
+        self._control.send(message)
+        self.mux.flush_soon()
+        peer = self._control.peer
+        if isinstance(peer, StreamEnd) and peer.backlog > CONTROL_BACKLOG:
+            self.mux.close(Reason.FLOOD, ErrorCode.ENHANCE_YOUR_CALM)
 
     async def _take_token(self, ref: int, token: str) -> None:
         decision = await (self._judge_channel_token(token) if ref == CHANNEL_REF else self._judge_app_token(token))
         if isinstance(decision, Refuse):
-            log.warning("token_refused", tenant=self.tenant.name, user=self.user, reason=decision.reason.value,
-                        detail=decision.detail)
+            if self._logged.spend(self.mux.loop.time()):
+                log.warning("token_refused", tenant=self.tenant.name, user=self.user, reason=decision.reason.value,
+                            detail=decision.detail)
             self._say({"type": "token-refused", "ref": ref, "reason": decision.reason.value})
             return
         if ref != CHANNEL_REF:
+            # One token an application: a renewed one takes the place of the last.
+            self._refs = {r: a for r, a in self._refs.items() if a.application != decision.application}
             self._refs[str(ref).encode()] = decision
         self._say({
             "type": "token-accepted", "ref": ref, "application": decision.application,
@@ -239,9 +268,9 @@ class EdgeSession:
             elif name == b":protocol":  # RFC 8441 §3: not announced, so not understood; never taken for TCP
                 refuse_stream(self.mux, stream, Reason.UNSUPPORTED_PROTOCOL)
                 return
-        correlation = _trace_id(trace) or self.server.new_id()
+        correlation = trace_id(trace) or self.server.new_id()
         try:
-            host, port = _authority((authority or b"").decode("ascii", "replace"))
+            host, port = cached_authority((authority or b"").decode("ascii", "replace"))
         except PeerProtocolError as error:
             self._refuse_unrecorded(stream, correlation, error.reason)
             return
@@ -252,7 +281,7 @@ class EdgeSession:
         record.action = "tunnel"
         if bearer is not None:
             flow = EdgeFlow(self, stream, record, None)
-            self.group.create_task(self._connect_with(flow, _bearer(fields, b"proxy-authorization")), name="admit")
+            self.group.create_task(self._connect_with(flow, bearer(fields, b"proxy-authorization")), name="admit")
             return
         if ref is not None:
             grant = self._refs.get(ref)
@@ -348,13 +377,11 @@ class EdgeSession:
         self.gate = gate = self.tenant.gate(self._claims, self.tunnel.channel)
         if gate is None:
             self._say({"type": "revoked", "scope": "session", "reason": Reason.PROFILE_NOT_ASSIGNED.value})
-        for flow in list(self.flows):
-            record = flow.record
-            refused = Refuse(Reason.PROFILE_NOT_ASSIGNED) if gate is None else gate.decide(
-                flow.application, record.destination, record.port, Protocol.TCP
-            )
-            if isinstance(refused, Refuse):
-                flow.terminate(Reason.RULE_REMOVED)
+        doomed = [flow for flow in self.flows if not flow.admitted_by(gate)]
+        for message in revocations(doomed, Reason.RULE_REMOVED):
+            self._say(message)
+        for flow in doomed:
+            flow.terminate(Reason.RULE_REMOVED)
         self._say({"type": "profile-changed", "version": version})
 
     def expire(self) -> None:
@@ -374,24 +401,3 @@ class EdgeSession:
         for flow in list(self.flows):
             flow.terminate(Reason.SHUTDOWN)
         self.mux.close(Reason.SHUTDOWN)
-
-
-def _bearer(fields: list[Field], name: bytes) -> str | None:
-    """Return the one Bearer token in `name`; None if there is none, several, or another scheme."""
-    values = [value for field, value in fields if field == name]
-    if len(values) != 1:
-        return None
-    scheme, space, token = values[0].decode("ascii", "replace").partition(" ")
-    return token if space and scheme.lower() == "bearer" and token and " " not in token else None
-
-
-def _trace_id(value: bytes | None) -> str | None:
-    """Return the trace id of a `traceparent` (W3C Trace Context §3.2), None if it is not one."""
-    if value is None or len(value) != 55 or value[:3] != b"00-":
-        return None
-    trace = value[3:35]
-    if trace.strip(b"0123456789abcdef") or not trace.strip(b"0"):
-        return None
-    return trace.decode("ascii")
-
-
