@@ -30,6 +30,7 @@ RULES: dict[str, dict[str, Any]] = {
     "soft": {"hardening": "bypass"},
     "keep": {"on_switch": "keep"},
     "drain": {"on_switch": "drain:2"},
+    "past": {"action": "bypass"},
 }
 """What the rule for the name says; the rest is `terminate` and `block`."""
 
@@ -175,7 +176,8 @@ def _adapt_edge(configuration: Configuration, tenant: world.Tenant, origin: Orig
 def _adapt_daemon(configuration: Configuration, origin: Origin, more: Mapping[str, Mapping[str, Any]]) -> None:
     def add(document: dict[str, Any]) -> None:
         document["hosts"] |= {
-            DIRECT: origin.address, f"soft.{SUFFIX['contoso']}": origin.address,
+            DIRECT: origin.address,
+            **{f"{name}.{SUFFIX['contoso']}": origin.address for name in ("soft", "past")},
             "closed.example": closed_address(), "nowhere.example": NOWHERE,
         }  # fmt: skip
         for section, keys in more.items():
