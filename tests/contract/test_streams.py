@@ -81,7 +81,7 @@ async def test_bytes_arrive_in_order(kind: str, authority: Authority) -> None:
 async def over(flows: Road, reasons: list[Reason]) -> None:
     """Wait until every end has said that it is over, and see that nothing is left of the flow."""
     await until(lambda: len(flows.ended) >= len(flows.ends))
-    assert flows.ended == reasons
+    assert sorted(flows.ended) == sorted(reasons)
     if isinstance(flows, MuxRoad):
         await until(lambda: not any(mux.codec.streams for mux in flows.muxes))
         assert all(mux.codec.owed == 0 and not mux.waiting for mux in flows.muxes)
@@ -118,6 +118,27 @@ async def test_an_end_behind_a_backlog(kind: str, way: str, authority: Authority
         second.finish()
         assert await first.receive_all() == b""
         await over(flows, [Reason.COMPLETED] * 2)
+
+
+@every_kind
+@both_ways
+async def test_a_whole_answer_that_waits(kind: str, way: str, authority: Authority) -> None:
+    """Both have said FIN, and one reads late: a connection that is over in the kernel is not yet one that broke."""
+    async with road(kind, authority) as flows:
+        first, second = turned(await flows.open(), way)
+        full = await second.send_until_full(MANY)
+        second.reset()
+        pairs = [turned(await flows.open(), way) for _ in range(6)]
+        sizes = []  # of which some leave room for FIN in the socket that we do not read from
+        for number, (first, second) in enumerate(pairs):
+            first.finish()
+            assert await second.receive_all() == b""
+            sizes.append(await second.send_until_full(full * (number + 4) // 10))
+            second.finish()
+        await asyncio.sleep(0.4)  # several looks of the vigil
+        for (first, _), size in zip(pairs, sizes, strict=True):
+            assert len(await first.receive_all()) == size
+        await over(flows, [Reason.ORIGIN_RESET] * 2 + [Reason.COMPLETED] * 2 * len(pairs))
 
 
 # Back-pressure

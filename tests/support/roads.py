@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 from tests.support.certificates import Authority
@@ -257,23 +257,38 @@ class MuxRoad(Road):
                 mux.transport.abort()
 
 
+@contextmanager
+def no_surprises() -> Iterator[None]:
+    """Fail if the loop has to catch an exception that a callback let go."""
+    caught: list[Any] = []
+    loop = asyncio.get_running_loop()
+    before = loop.get_exception_handler()
+    loop.set_exception_handler(lambda loop, context: caught.append(context))
+    try:
+        yield
+    finally:
+        loop.set_exception_handler(before)
+    assert not caught
+
+
 @asynccontextmanager
 async def road(kind: str, authority: Authority) -> AsyncIterator[Any]:
     """Give a road: `tcp` for two sockets, `memory` and `tunnel` for streams without and with TLS."""
-    async with asyncio.TaskGroup() as group:
-        made = Road(group) if kind == "tcp" else MuxRoad(group)
-        if kind == "memory":
-            assert isinstance(made, MuxRoad)
-            join(made.loop, made.client, made.server)
-        elif kind == "tunnel":
-            assert isinstance(made, MuxRoad)
-            await made.connect(authority)
-        vigil = group.create_task(keep_vigil(lambda: made.ends, half_close_s=PATIENCE_S))
-        try:
-            yield made
-        finally:
-            made.close()
-            for end in made.ends:
-                with suppress(OSError):
-                    end.reset(Reason.SHUTDOWN)
-            vigil.cancel()
+    with no_surprises():
+        async with asyncio.TaskGroup() as group:
+            made = Road(group) if kind == "tcp" else MuxRoad(group)
+            if kind == "memory":
+                assert isinstance(made, MuxRoad)
+                join(made.loop, made.client, made.server)
+            elif kind == "tunnel":
+                assert isinstance(made, MuxRoad)
+                await made.connect(authority)
+            vigil = group.create_task(keep_vigil(lambda: made.ends, half_close_s=PATIENCE_S))
+            try:
+                yield made
+            finally:
+                made.close()
+                for end in made.ends:
+                    with suppress(OSError):
+                        end.reset(Reason.SHUTDOWN)
+                vigil.cancel()

@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.support.certificates import Authority, Pair
 from tests.support.edge_settings import settings
-from tests.support.roads import Application, tcp_pair, until
+from tests.support.roads import Application, no_surprises, tcp_pair, until
 from tests.support.tokens import AUDIENCE, BASE, CHANNEL, ISSUER, TENANT, USER, claims, key_set, sign
 from tunneld.client.flow import ClientFlow
 from tunneld.client.live import LiveState, TenantSession
@@ -324,11 +324,12 @@ async def tunnel_world(
     directory: Path, *, limits: str = "", prepare: Callable[[World], None] | None = None
 ) -> AsyncIterator[World]:
     """Give a world whose edge serves."""
-    async with asyncio.TaskGroup() as group:
-        made = World(directory, group, limits=limits)
-        if prepare is not None:
-            prepare(made)
-        try:
-            yield made
-        finally:
-            await made.close()
+    with no_surprises():
+        async with asyncio.TaskGroup() as group:
+            made = World(directory, group, limits=limits)
+            if prepare is not None:
+                prepare(made)
+            try:
+                yield made
+            finally:
+                await made.close()

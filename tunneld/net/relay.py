@@ -172,7 +172,8 @@ class SocketEnd(asyncio.BufferedProtocol):
         self._clogged = False
         self.peer.resume_reading()
         if self.eof_out:
-            self._finish_if_done()
+            # Not now: asyncio's transport ends itself a second time when it is closed inside this callback.
+            asyncio.get_running_loop().call_soon(self._finish_if_done)
 
     # -- what the peer calls -------------------------------------------------------------------------------------
 

@@ -47,8 +47,13 @@ async def keep_vigil(ends: Callable[[], Iterable[SocketEnd]], *, half_close_s: f
 
 
 def _is_dead(end: SocketEnd) -> bool:
+    """Say whether the kernel has given the connection up.
+
+    After an orderly end of both sides the state is the same, and our own socket may still hold bytes that nobody has
+    read: only an error tells that it broke.
+    """
     sock = end.transport.get_extra_info("socket") if end.transport is not None else None
     if sock is None or sock.fileno() < 0:
         return False
     state: int = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
-    return state == _TCP_CLOSE
+    return state == _TCP_CLOSE and sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
