@@ -137,8 +137,8 @@ class _Endpoints:
         if state is not None and state not in FLOW_STATES:
             return refusal(Reason.MALFORMED_REQUEST, f"state is one of {', '.join(FLOW_STATES)}", 400)
         limit = query.get("limit")
-        if limit is not None and not (limit.isascii() and limit.isdigit() and int(limit) <= MAX_LIMIT):
-            return refusal(Reason.MALFORMED_REQUEST, "limit is not a number", 400)
+        if limit is not None and not _is_limit(limit):
+            return refusal(Reason.MALFORMED_REQUEST, f"limit is not a number up to {MAX_LIMIT}", 400)
         count = None if limit is None else int(limit)
         if query.get("follow", "") in ("1", "true"):
             return StreamingResponse(follow(self._surface.flows, state, count, self._stop), media_type=LINES)
@@ -252,9 +252,14 @@ async def _body(request: Request) -> dict[str, Any] | None:
             return None
     try:
         body = json.loads(received) if received else {}
-    except ValueError:
+    except (ValueError, RecursionError):  # not JSON, or nested until the parser's stack ends
         return None
     return body if isinstance(body, dict) else None
+
+
+def _is_limit(text: str) -> bool:
+    # The length first: `int` refuses numbers of more than 4,300 digits with an exception.
+    return text.isascii() and text.isdigit() and len(text) <= len(str(MAX_LIMIT)) and int(text) <= MAX_LIMIT
 
 
 def _line(value: dict[str, Any]) -> str:
