@@ -17,7 +17,7 @@ MAX_WAITING = 64  # then "try again later": a queue of seconds helps nobody
 MAX_ACCOUNTS = 10_000  # accounts with recent misses; the oldest are forgotten
 MAX_PASSWORD = 1024
 
-# Checked when there is no such account, so that the answer takes as long as for one that exists.
+# Checked where no account of the directory has a password: there is nothing to enumerate then, but a core to be busy.
 _NOBODY = hash_password("nobody", salt=bytes(16))
 
 
@@ -40,7 +40,7 @@ class PasswordGate:
             return account, PasswordProof(correct=False, locked=True)
         user = directory.user(account) if account else None
         encoded = user.password_hash if user else None
-        correct = await self._verify(password, encoded or _NOBODY) and encoded is not None
+        correct = await self._verify(password, encoded or _decoy(directory, name)) and encoded is not None
         if correct:
             self._attempts.pop(name, None)
         else:
@@ -60,3 +60,17 @@ class PasswordGate:
                 return await asyncio.to_thread(check_password, password, encoded)
         finally:
             self._waiting -= 1
+
+
+def _decoy(directory: Directory, name: str) -> str:
+    """Return what is checked where there is no such account, so that the answer takes as long as for one there is.
+
+    A hash carries its own cost, so it must be one of the directory's: of the tenant that the name's domain belongs to,
+    else of any. Whose it is does not matter, because the outcome is not used.
+    """
+    realm = directory.home_realm(name)
+    for tenant in (*([realm] if realm else []), *directory.tenants.values()):
+        for user in tenant.users.values():
+            if user.password_hash is not None:
+                return user.password_hash
+    return _NOBODY
