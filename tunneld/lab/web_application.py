@@ -43,7 +43,9 @@ class WebConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Remember where to answer and who asks."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's do not derive from it
-        self._peer = "{}:{}".format(*transport.get_extra_info("peername")[:2])
+        # A client that was gone before it was accepted has no address any more (getpeername says ENOTCONN).
+        peer = transport.get_extra_info("peername")
+        self._peer = f"{peer[0]}:{peer[1]}" if peer else "unknown"
 
     def data_received(self, data: bytes) -> None:
         """Take bytes of a request and answer as soon as it is whole."""
