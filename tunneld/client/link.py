@@ -290,8 +290,9 @@ class EdgeLink:
     def _deadline(self, message: dict[str, Any]) -> float:
         """Return the loop time until which a token that the edge just accepted should be used."""
         expires = message.get("expires_at")
-        sensible = isinstance(expires, int | float) and 0 < expires < MAX_TIME
-        lifetime = float(expires) - time.time() if sensible else RENEW_MARGIN_S * 2
+        lifetime = RENEW_MARGIN_S * 2
+        if isinstance(expires, int | float) and 0 < expires < MAX_TIME:
+            lifetime = expires - time.time()
         return self.loop.time() + max(1.0, lifetime - RENEW_MARGIN_S)
 
     def _token_refused(self, message: dict[str, Any]) -> None:

@@ -268,6 +268,8 @@ class ChannelTunnel:
             return
         self._links.append(link)
         self._connected_at = self._loop.time()
+        if self.state in (ChannelState.UNREACHABLE, ChannelState.UNAUTHENTICATED):
+            self._enter(ChannelEvent.STARTED, None)  # the last connection was lost while this one was being made
         if self.state != ChannelState.CONNECTED:
             self._enter(ChannelEvent.READY, None)
         queue, self._queue = self._queue, []
@@ -299,7 +301,9 @@ class ChannelTunnel:
             return
         self._links.remove(link)
         self._backoff.connected_for(self._loop.time() - self._connected_at)
-        if not self._frozen and self.state != ChannelState.CLOSED and self._usable() is None:
+        if self._connecting or self._frozen or self.state == ChannelState.CLOSED:
+            pass  # whoever is connecting says how it ends; a retired tunnel is meant to lose its connections
+        elif self._usable() is None:
             self._note_failure(reason)
         self._wake.set()
 

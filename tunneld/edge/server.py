@@ -24,6 +24,7 @@ from tunneld.journal.flows import CorrelationIds, FlowRecord, FlowTable
 from tunneld.journal.records import LineFile, RecordWriter
 from tunneld.model.address import format_authority
 from tunneld.model.errors import DocumentError, PeerProtocolError
+from tunneld.model.reasons import Reason
 from tunneld.net.ciphers import prefer_aes_128
 from tunneld.net.listen import bind, notice_death
 from tunneld.net.loops import run as run_loop
@@ -33,10 +34,13 @@ from tunneld.net.tasks import ContainedTasks
 from tunneld.net.vigil import keep_vigil
 from tunneld.net.watch import watch
 from tunneld.wire.client_hello import Hello, NotTls, read_client_hello
+from tunneld.wire.h2.frames import ErrorCode
 
 log = structlog.get_logger("tunneld.edge")
 
 BACKLOG = 1024
+MAX_STRANGERS = 1024  # handshakes under way; the places of `limits.connections` are for those who got through
+MAX_OF_USER = 128  # connections of one user: a daemon opens at most 16 for each of 4 channels
 # A fatal unrecognized_name alert (RFC 6066 §3, RFC 8446 §6) in a plaintext record: nothing of ours answers that name.
 _UNRECOGNIZED_NAME = b"\x15\x03\x03\x00\x02\x02\x70"
 _PEEK = 16 * 1024
@@ -57,7 +61,7 @@ class EdgeServer:
         self.new_id: Callable[[], str] = CorrelationIds(os.urandom(8))
         self.sessions: set[EdgeSession] = set()
         self._sockets: list[socket.socket] = []
-        self._connections = 0  # with or without a session
+        self._strangers: dict[asyncio.Task[None], None] = {}  # connections that TLS has not let in yet, oldest first
         self._tasks: list[asyncio.Task[None]] = []
         for tenant in self.tenants:
             tenant.on_profiles(lambda old, new, tenant=tenant: self._refresh(tenant, old, new))  # type: ignore[misc]
@@ -108,22 +112,17 @@ class EdgeServer:
                 log.warning("accept_failed", error=error.strerror)
                 await asyncio.sleep(0.1)  # out of descriptors: accepting again at once would spin
                 continue
-            if self._connections >= self.settings.limits.connections:
-                connection.close()
-                continue
+            if len(self._strangers) >= MAX_STRANGERS:
+                next(iter(self._strangers)).cancel()  # the oldest: an honest one is through in milliseconds
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             notice_death(connection)
-            self._connections += 1
-            self._own(self.group.create_task(self._serve(connection, source[:2], interop), name="connection"))
+            task = self.group.create_task(self._serve(connection, source[:2], interop), name="connection")
+            self._strangers[task] = None
+            task.add_done_callback(lambda done: self._strangers.pop(done, None))
+            self._own(task)
 
     async def _serve(self, sock: socket.socket, source: tuple[str, int], interop: bool) -> None:
         """Serve one connection to its end. Whatever goes wrong in it stays in it."""
-        try:
-            await self._serve_counted(sock, source, interop)
-        finally:
-            self._connections -= 1
-
-    async def _serve_counted(self, sock: socket.socket, source: tuple[str, int], interop: bool) -> None:
         limit = self.settings.limits.handshake_s
         try:
             async with asyncio.timeout(limit):
@@ -132,9 +131,18 @@ class EdgeServer:
             sock.close()
             log.warning("handshake_failed", source=format_authority(*source), error=_describe(error))
             return
+        except asyncio.CancelledError:
+            sock.close()
+            raise
+        finally:
+            task = asyncio.current_task()
+            if task is not None:
+                self._strangers.pop(task, None)
         if session is None:
             sock.close()
             return
+        if self._is_full(session):
+            session.mux.close(Reason.TOO_MANY_FLOWS, ErrorCode.ENHANCE_YOUR_CALM)
         self.sessions.add(session)
         timer = asyncio.get_running_loop().call_later(limit, session.expire)
         try:
@@ -142,6 +150,13 @@ class EdgeServer:
         finally:
             timer.cancel()
             self.sessions.discard(session)
+
+    def _is_full(self, session: EdgeSession) -> bool:
+        """Say whether this connection would be one too many, in all or of its user."""
+        if len(self.sessions) >= self.settings.limits.connections:
+            return True
+        user = session.user
+        return bool(user) and sum(other.user == user for other in self.sessions) >= MAX_OF_USER
 
     async def _handshake(self, sock: socket.socket, interop: bool) -> EdgeSession | None:
         hello = await _peek_hello(sock)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from tunneld.edge.fields import bearer, cached_authority, trace_id
+from tunneld.edge.caller import identify
+from tunneld.edge.fields import bearer_of, cached_authority, trace_id
 from tunneld.edge.flows import EdgeFlow, refusal_block, refuse_stream, revocations
 from tunneld.edge.tenant import TenantEdge
 from tunneld.journal.flows import FlowRecord
@@ -23,7 +24,6 @@ from tunneld.net.control_stream import ControlStream
 from tunneld.net.mux import Mux
 from tunneld.net.stream_end import StreamEnd
 from tunneld.net.tasks import TaskOwner
-from tunneld.net.tls import peer_certificate
 from tunneld.policy.admission import (
     Admit,
     Decision,
@@ -41,7 +41,6 @@ from tunneld.wire.h2.frames import MAX_STREAM_ID, ErrorCode
 from tunneld.wire.h2.header_block import STATUS_200, Field
 from tunneld.wire.h2.stream import Stream
 from tunneld.wire.proxy_protocol import encode_proxy_header
-from tunneld.wire.x509 import read_client_identity
 
 if TYPE_CHECKING:
     from tunneld.edge.server import EdgeServer
@@ -93,18 +92,10 @@ class EdgeSession:
         self._source = transport.get_extra_info("peername", ("", 0))[:2]
         if self._interop:
             return
-        certificate = peer_certificate(transport)
         try:
-            if certificate is None:
-                raise PeerProtocolError(Reason.CERTIFICATE_MISSING)
-            client = read_client_identity(certificate)
+            self.tunnel = self.tunnel._replace(client=identify(transport, self.tunnel.tenant_id))
         except PeerProtocolError as error:
             self.mux.fail(error.reason, error.detail)
-            return
-        if client.tenant_id != self.tunnel.tenant_id:
-            # The chain already ends at this tenant's authority; resumption and mistakes in files do not.
-            self.mux.fail(Reason.CERTIFICATE_TENANT, client.tenant_id)
-        self.tunnel = self.tunnel._replace(client=client)
 
     def on_settings(self) -> None:
         """Nothing waits for the client's settings."""
@@ -134,7 +125,7 @@ class EdgeSession:
     # -- the session ---------------------------------------------------------------------------------------------
 
     def _open_session(self, stream: Stream, fields: list[Field]) -> None:
-        token = bearer(fields, b"authorization")
+        token = bearer_of(fields, b"authorization")
         if self._control is not None or token is None:
             refuse_stream(self.mux, stream, Reason.TOKEN_MISSING if token is None else Reason.MALFORMED_REQUEST)
             return
@@ -193,12 +184,12 @@ class EdgeSession:
         match message["type"]:
             case "token":
                 ref, token = message.get("ref"), message.get("token")
-                known = type(ref) is int and 0 <= ref <= MAX_STREAM_ID
-                if known and isinstance(token, str) and token.count(".") == 2:
+                if type(ref) is not int or not 0 <= ref <= MAX_STREAM_ID:
+                    ref = -1  # never echoed: it may be anything
+                if ref >= 0 and isinstance(token, str) and token.count(".") == 2:
                     self.group.create_task(self._take_token(ref, token), name="take token")
                 else:
-                    answer = {"ref": ref if known else None, "reason": Reason.TOKEN_MALFORMED.value}
-                    self._say({"type": "token-refused", **answer})
+                    self._say({"type": "token-refused", "ref": ref, "reason": Reason.TOKEN_MALFORMED.value})
             case "retire":
                 keep = message.get("keep")
                 streams = keep if isinstance(keep, list) else []
@@ -281,7 +272,7 @@ class EdgeSession:
         record.action = "tunnel"
         if bearer is not None:
             flow = EdgeFlow(self, stream, record, None)
-            self.group.create_task(self._connect_with(flow, bearer(fields, b"proxy-authorization")), name="admit")
+            self.group.create_task(self._connect_with(flow, bearer_of(fields, b"proxy-authorization")), name="admit")
             return
         if ref is not None:
             grant = self._refs.get(ref)

@@ -30,6 +30,8 @@ WRITE_HIGH = 256 * 1024
 # Two streams that both moved a large piece within this time share the connection in turns (seconds).
 CONTENTION = 0.02
 
+CLOSE_S = 2.0  # what a peer gets to read our GOAWAY before its place is taken back
+
 # Shared by all connections of the process: a read event is handled to its end before the next one begins.
 # They are pages of their own, and a payload to send begins on one: the kernel copies to a page boundary a tenth faster
 # than to nine bytes behind one.
@@ -97,6 +99,7 @@ class Mux(asyncio.BufferedProtocol):
         self._copies = False
         self._lost_reason: Reason | None = None
         self._lost_detail = ""
+        self._closing: asyncio.TimerHandle | None = None
 
     # -- what asyncio calls --------------------------------------------------------------------------------------
 
@@ -135,6 +138,8 @@ class Mux(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell every stream, then the owner."""
+        if self._closing is not None:
+            self._closing.cancel()
         reason = self._lost_reason or Reason.EDGE_LOST
         self.codec.receive_eof()
         for event in self.codec.events():
@@ -240,6 +245,7 @@ class Mux(asyncio.BufferedProtocol):
         self.flush()
         if self.transport is not None:
             self.transport.close()
+            self._closing = self.loop.call_later(CLOSE_S, abort_with_reset, self.transport)
 
     def _pong(self) -> None:
         waiters, self.pong_waiters = self.pong_waiters, []

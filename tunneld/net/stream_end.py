@@ -35,6 +35,11 @@ class StreamEnd:
         self._eof_waits = False
         stream.owner = self
 
+    @property
+    def backlog(self) -> int:
+        """Return how many bytes wait here for the far side's credit."""
+        return len(self._held)
+
     # -- what the peer end calls ---------------------------------------------------------------------------------
 
     def borrow(self) -> memoryview:

@@ -6,6 +6,7 @@ A context is built whole from files and then swapped in by its owner. It is neve
 
 from __future__ import annotations
 
+import asyncio
 import os
 import ssl
 from datetime import UTC, datetime
@@ -61,6 +62,13 @@ def trust_context(ca: PathLike) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     _load_authority(context, ca)
     return context
+
+
+def peer_certificate(transport: asyncio.BaseTransport) -> bytes | None:
+    """Return the DER of the certificate that the peer showed and TLS verified, None without one."""
+    tls = transport.get_extra_info("ssl_object")
+    certificate: bytes | None = tls.getpeercert(binary_form=True) if tls is not None else None
+    return certificate
 
 
 def _context(protocol: ssl._SSLMethod) -> ssl.SSLContext:
