@@ -15,11 +15,16 @@ from functools import partial
 from typing import Any, TypeVar
 
 import aiofastnet
+import structlog
 import uvloop
 
 from tunneld.net.error_watch import install
 
+log = structlog.get_logger("tunneld.loop")
+
 T = TypeVar("T")
+
+HANDSHAKE_FAILED = "SSL handshake failed"  # aiofastnet's words for it
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
@@ -68,4 +73,15 @@ def settle() -> None:
 def run(main: Coroutine[Any, Any, T]) -> T:
     """Run `main` to its end on the selected loop."""
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.get_loop().set_exception_handler(report)
         return runner.run(main)
+
+
+def report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:  # noqa: ARG001 - asyncio's signature
+    """Log what a callback let go: one line each, with its trace if it is a defect of ours."""
+    error = context.get("exception")
+    if context.get("message") == HANDSHAKE_FAILED:  # somebody else's doing, and its caller is told as well
+        log.info("tls_handshake_failed", error=repr(error))
+    else:
+        log.error("internal_error", message=context.get("message"),
+                  exc_info=error if isinstance(error, BaseException) else None)
