@@ -140,8 +140,8 @@ class TenantCredentials:
             # A fresh token: the issuer does not take one that has been lying about.
             grant = await self._grant(ENROLMENT, None)
             metadata = await self._provider.metadata(self.tenant)
-            answer = await self._provider.certificate(metadata.tenant_id, key.csr(), grant.access_token)
-            self._enrolment = enrol(key, str(answer["certificate"]), str(answer["ca"]), self._pins)
+            certificate, ca = await self._provider.certificate(metadata.tenant_id, key.csr(), grant.access_token)
+            self._enrolment = enrol(key, certificate, ca, self._pins)
             self._key = key
 
     async def maintain(self) -> float | None:

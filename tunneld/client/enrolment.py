@@ -53,7 +53,16 @@ def enrol(key: DeviceKey, certificate: str, ca: str, pins: Path | None) -> Enrol
 
     With `pins`, a tenant authority that is not in that file is refused: the issuer alone cannot introduce an edge.
     """
-    chain, authority = certificate.encode(), ca.encode()
+    try:
+        return _enrolment(key, certificate.encode(), ca.encode(), pins)
+    except Denied:
+        raise
+    except Exception as error:  # noqa: BLE001 - a parser written in Rust: any failure means "not a certificate"
+        detail = f"the issued certificate is not readable: {type(error).__name__}"
+        raise Denied(Reason.CERTIFICATE_REFUSED, detail) from None
+
+
+def _enrolment(key: DeviceKey, chain: bytes, authority: bytes, pins: Path | None) -> Enrolment:
     if not matches(chain, key.pem()) or not signed_by(chain, authority):
         raise Denied(Reason.CERTIFICATE_REFUSED, "the issued certificate is not for our key, or not from its authority")
     leaf = x509.load_pem_x509_certificate(chain)

@@ -20,7 +20,6 @@ from tunneld.session.backoff import Backoff
 log = structlog.get_logger("tunneld.identity")
 
 LOOK_S = 15.0  # the longest sleep between two looks at what is due: a suspended laptop wakes up late
-DEVICE_INTERVAL_S = 5.0  # RFC 8628 §3.2: the default when the provider names no interval
 DEVICE_SLOWER_S = 5.0  # RFC 8628 §3.5: what `slow_down` adds
 
 
@@ -177,14 +176,13 @@ class Identity:
     async def _device(self, metadata: Metadata, ask: Ask, seconds: float) -> Grant:
         """RFC 8628: show a code, then ask at the interval that the provider wants."""
         started = await self.provider.device_authorization(metadata)
-        url = str(started.get("verification_uri_complete") or started["verification_uri"])
-        await ask(Interaction(url, str(started["user_code"])))
-        interval = float(started.get("interval", DEVICE_INTERVAL_S))
+        await ask(Interaction(started.url, started.user_code))
+        interval = started.interval_s
         try:
-            async with asyncio.timeout(min(seconds, float(started.get("expires_in", seconds)))):
+            async with asyncio.timeout(min(seconds, started.expires_in_s)):
                 while True:
                     await asyncio.sleep(interval)
-                    answer = await self.provider.device_poll(metadata, str(started["device_code"]))
+                    answer = await self.provider.device_poll(metadata, started.device_code)
                     if isinstance(answer, Grant):
                         return answer
                     interval += DEVICE_SLOWER_S if answer == "slow_down" else 0.0

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import re
 import secrets
 import ssl
@@ -18,6 +17,14 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import httpx
 
+from tunneld.client.answers import (
+    Answer,
+    read_credential,
+    read_object,
+    read_seconds,
+    read_text,
+    read_url,
+)
 from tunneld.client.ports import Denied
 from tunneld.model.reasons import Reason
 
@@ -27,7 +34,10 @@ ENROLMENT = "0a4c1d7e-52f3-4f0b-8a6e-3d9b7c15e284"
 SILENT_REDIRECT = "http://127.0.0.1/callback"  # any port is the same redirect URI on loopback (RFC 8252 §7.3)
 
 TIMEOUT_S = 10.0
-MAX_BODY = 32 * 1024 * 1024  # a profile of 100,000 rules is about 20 MB; every other answer is under 64 KiB
+MAX_BODY = 32 * 1024 * 1024  # a profile of 100,000 rules is about 20 MB
+DEVICE_INTERVAL_S = 5.0  # RFC 8628 §3.2: the default when the provider names no interval
+DEVICE_INTERVALS_S = (1.0, 60.0)  # what we ask at, whatever the provider names
+DEVICE_LIFE_S = 900.0  # the usual life of a code, where the provider names none (it must, RFC 8628 §3.2)
 
 _INTERACTION = {"interaction_required", "login_required", "consent_required", "account_selection_required"}
 _OUTAGE = {"server_error", "temporarily_unavailable"}
@@ -55,12 +65,14 @@ class Grant(NamedTuple):
     session_credential: str | None
 
 
-class Answer(NamedTuple):
-    """One HTTP response, read whole."""
+class DeviceCode(NamedTuple):
+    """A device authorization response (RFC 8628 §3.2)."""
 
-    status: int
-    headers: httpx.Headers
-    body: bytes
+    device_code: str
+    user_code: str
+    url: str
+    interval_s: float
+    expires_in_s: float
 
 
 class Attempt(NamedTuple):
@@ -168,8 +180,8 @@ class Provider:
             form["cnf_jkt"] = thumbprint
         return await self._token(tenant, form)
 
-    async def device_authorization(self, tenant: Metadata) -> dict[str, Any]:
-        """Begin a device authorization (RFC 8628 §3.1) and return the provider's answer. Raises Denied."""
+    async def device_authorization(self, tenant: Metadata) -> DeviceCode:
+        """Begin a device authorization (RFC 8628 §3.1). Raises Denied."""
         if tenant.device_authorization_endpoint is None:
             raise Denied(Reason.LOGIN_FAILED, "the identity provider offers no device sign-in")
         form = {"client_id": CLIENT_ID, "scope": f"openid profile offline_access {scope_of(DIRECTORY)}"}
@@ -177,7 +189,15 @@ class Provider:
         body = _json(answer)
         if answer.status != 200 or not {"device_code", "user_code", "verification_uri"} <= body.keys():
             raise _denied(answer, Reason.LOGIN_FAILED)
-        return body
+        complete = "verification_uri_complete" if body.get("verification_uri_complete") else "verification_uri"
+        least, most = DEVICE_INTERVALS_S
+        return DeviceCode(
+            device_code=read_text(body, "device_code"),
+            user_code=read_text(body, "user_code"),
+            url=read_text(body, complete),
+            interval_s=max(least, min(most, read_seconds(body, "interval", DEVICE_INTERVAL_S))),
+            expires_in_s=read_seconds(body, "expires_in", DEVICE_LIFE_S),
+        )
 
     async def device_poll(self, tenant: Metadata, device_code: str) -> Grant | str:
         """Return the grant, or `authorization_pending` or `slow_down` (RFC 8628 §3.5). Raises Denied."""
@@ -188,14 +208,14 @@ class Provider:
             return str(body["error"])
         return _grant(answer, body)
 
-    async def certificate(self, tenant_id: str, csr: str, token: str) -> dict[str, Any]:
-        """Ask for a client certificate for the key of `csr`. Raises Denied."""
+    async def certificate(self, tenant_id: str, csr: str, token: str) -> tuple[str, str]:
+        """Ask for a client certificate for the key of `csr`; return it and its authority as PEM. Raises Denied."""
         url = f"{self.url}/{tenant_id}/tunnel/v1/certificate"
         answer = await self._send("POST", url, headers=_bearer(token), json={"csr": csr})
         body = _json(answer)
         if answer.status != 200 or not {"certificate", "ca"} <= body.keys():
             raise _denied(answer, Reason.CERTIFICATE_REFUSED)
-        return body
+        return read_text(body, "certificate"), read_text(body, "ca")
 
     async def tenants(self, token: str) -> list[dict[str, Any]]:
         """Return the tenants where the signed-in user is known, home first. Raises Denied."""
@@ -212,7 +232,9 @@ class Provider:
         if answer.status == 304:
             return None
         if answer.status == 200:
-            return answer.body.decode(errors="replace"), answer.headers.get("etag")
+            etag = answer.headers.get("etag")
+            # One that cannot be sent back is of no use: RFC 9110 §8.8.3 allows more than headers carry in practice.
+            return answer.body.decode(errors="replace"), etag if etag and etag.isascii() else None
         raise _denied(answer, Reason.PROFILE_NOT_ASSIGNED if answer.status == 404 else Reason.LOGIN_FAILED)
 
     async def end_session(self, tenant: Metadata, session: str) -> None:
@@ -233,9 +255,10 @@ class Provider:
                     body += chunk
                     if len(body) > MAX_BODY:
                         raise Denied(Reason.IDP_UNREACHABLE, "the identity provider's answer is too large")
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError, TypeError) as error:
+            # The last three: an address or a header that cannot be sent, made of what the provider said earlier.
             cause = str(error) or type(error).__name__
-            raise Denied(Reason.IDP_UNREACHABLE, f"{urlsplit(url).netloc}: {cause}") from None
+            raise Denied(Reason.IDP_UNREACHABLE, f"{self.url}: {cause}") from None
         return Answer(answer.status_code, answer.headers, bytes(body))
 
 
@@ -260,10 +283,10 @@ def identity_claims(id_token: str | None, tenant: Metadata) -> dict[str, Any]:
     """
     try:
         body = (id_token or "").split(".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+        claims = read_object(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
     except (IndexError, ValueError):
         raise Denied(Reason.LOGIN_FAILED, "the identity token is missing or malformed") from None
-    if not isinstance(claims, dict) or claims.get("iss") != tenant.issuer or claims.get("aud") != CLIENT_ID:
+    if claims.get("iss") != tenant.issuer or claims.get("aud") != CLIENT_ID:
         raise Denied(Reason.LOGIN_FAILED, "the identity token is for somebody else (iss or aud)")
     if claims.get("tid") != tenant.tenant_id or not claims.get("oid"):
         raise Denied(Reason.LOGIN_FAILED, "the identity token names another tenant or nobody")
@@ -301,36 +324,32 @@ def _denied(answer: Answer, fallback: Reason) -> Denied:
 def _grant(answer: Answer, body: dict[str, Any]) -> Grant:
     if answer.status != 200 or not isinstance(body.get("access_token"), str):
         raise _denied(answer, Reason.LOGIN_FAILED)
-    lifetime = body.get("expires_in")
     return Grant(
-        access_token=body["access_token"],
-        expires_in=float(lifetime) if isinstance(lifetime, int | float) else 0.0,
-        refresh_token=body.get("refresh_token"),
-        id_token=body.get("id_token"),
-        session_credential=body.get("session_credential"),
+        access_token=read_credential(body, "access_token") or "",
+        expires_in=read_seconds(body, "expires_in", 0.0),
+        refresh_token=read_credential(body, "refresh_token"),
+        id_token=read_credential(body, "id_token"),
+        session_credential=read_credential(body, "session_credential"),
     )
 
 
 def _metadata(base: str, document: dict[str, Any]) -> Metadata:
     """Check that everything the document names lies at the provider we were told to use."""
-    try:
-        issuer = str(document["issuer"])
-        found = re.fullmatch(r"(.*)/([0-9a-fA-F-]{36})/v2\.0", issuer)
-        authorize, token = str(document["authorization_endpoint"]), str(document["token_endpoint"])
-    except KeyError as error:
-        raise Denied(Reason.LOGIN_FAILED, f"the discovery document lacks {error}") from None
-    device, end = document.get("device_authorization_endpoint"), document.get("end_session_endpoint")
-    named = [issuer, authorize, token, *(url for url in (device, end) if url)]
-    if found is None or not all(str(url).startswith(f"{base}/") for url in named):
-        raise Denied(Reason.LOGIN_FAILED, "the discovery document names another provider")
+    names = ("issuer", "authorization_endpoint", "token_endpoint")
+    issuer, authorize, token = (read_url(document, name, base) for name in names)
+    if issuer is None or authorize is None or token is None:
+        raise Denied(Reason.LOGIN_FAILED, f"the discovery document lacks one of {', '.join(names)}")
+    found = re.fullmatch(r"(.*)/([0-9a-fA-F-]{36})/v2\.0", issuer)
+    if found is None:
+        raise Denied(Reason.LOGIN_FAILED, "the discovery document's issuer names no tenant")
     names_issuer = bool(document.get("authorization_response_iss_parameter_supported"))
     return Metadata(
         issuer=issuer,
         tenant_id=found[2].lower(),
         authorization_endpoint=authorize,
         token_endpoint=token,
-        device_authorization_endpoint=device,
-        end_session_endpoint=end,
+        device_authorization_endpoint=read_url(document, "device_authorization_endpoint", base),
+        end_session_endpoint=read_url(document, "end_session_endpoint", base),
         names_issuer=names_issuer,
     )
 
@@ -340,8 +359,4 @@ def _bearer(token: str) -> dict[str, str]:
 
 
 def _json(answer: Answer) -> dict[str, Any]:
-    try:
-        body = json.loads(answer.body)
-    except ValueError:
-        return {}
-    return body if isinstance(body, dict) else {}
+    return read_object(answer.body)
