@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from tunneld.journal.settings_file import Section, check_settings, read_settings_text
 from tunneld.model.address import normalise_host, parse_authority, parse_ip
@@ -159,6 +159,16 @@ class Settings(Section):
     allow: AllowSection = AllowSection()
     proxy_auth: ProxyAuthSection | None = None
     """[proxy_auth]: ask applications for a user name and password. Left out: the loopback address is the only gate."""
+
+    @model_validator(mode="after")
+    def _no_open_proxy(self) -> Settings:
+        address = parse_ip(self.daemon.proxy.rpartition(":")[0].strip("[]"))
+        if self.proxy_auth is None and address is not None and not address.is_loopback:
+            raise ValueError(
+                f"daemon.proxy {self.daemon.proxy} lets other machines use your tenants without a password; "
+                "listen on 127.0.0.1, or add [proxy_auth]"
+            )
+        return self
 
     refresh: RefreshSection = RefreshSection()
     limits: LimitsSection = LimitsSection()

@@ -113,3 +113,12 @@ def test_every_key_is_documented_under_its_field() -> None:
             if not table and not documented:
                 undocumented.append(f"{node.name}.{here.target.id}")
     assert undocumented == []
+
+
+def test_an_open_proxy_is_refused_and_one_with_a_password_is_not(tmp_path: Path) -> None:
+    """Whoever reaches the proxy acts as the user: beyond loopback that takes a password."""
+    text = '[daemon]\nhome_tenant = "contoso"\nproxy = "0.0.0.0:1080"\n[idp]\nurl = "https://127.0.0.1:8443"\n'
+    with pytest.raises(DocumentError, match=r"without a password .*add \[proxy_auth\]"):
+        parse_settings(text, where="daemon.toml", base=tmp_path)
+    auth = '[proxy_auth]\nuser = "alex"\npassword = "secret"\n'
+    assert parse_settings(text + auth, where="daemon.toml", base=tmp_path).proxy_auth is not None
