@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
@@ -48,6 +48,7 @@ def build_application(provider: Provider) -> ASGIApp:
             RequestError: _refused,
             ApiError: _api_refused,
             BodyTooLargeError: _too_large,
+            ClientDisconnect: _gone,
             HTTPException: _http_refused,
             Exception: _failed,
         },
@@ -77,6 +78,12 @@ async def _too_large(request: Request, refused: Exception) -> Response:
         return api_error(request, ApiError(413, "request_too_large", "The body is larger than 64 KiB."))
     too_large = refusal(90014, "The body is larger than 64 KiB.", reason=Reason.MALFORMED_REQUEST)
     return oauth_error(request, too_large, status=413)
+
+
+async def _gone(request: Request, refused: Exception) -> Response:
+    """The client left before its request was complete: nobody reads this answer, and nothing of ours is wrong."""
+    del request, refused
+    return Response(status_code=400)
 
 
 async def _http_refused(request: Request, refused: Exception) -> Response:

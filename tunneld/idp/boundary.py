@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import secrets
+from contextlib import suppress
 
+import h11
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -51,7 +53,9 @@ class Boundary:
                 headers.setdefault("x-content-type-options", "nosniff")
                 headers.setdefault("referrer-policy", "no-referrer")  # codes and states stay out of Referer
                 headers.setdefault("strict-transport-security", "max-age=31536000")
-            await send(message)
+            # A client whose body breaks HTTP has been answered 400 by uvicorn already; this answer is of no use to it.
+            with suppress(h11.LocalProtocolError):
+                await send(message)
 
         await self.inner(scope, bounded_receive, finished_send)
 

@@ -62,6 +62,9 @@ def json_line(event: Mapping[object, object]) -> str:
     return json.dumps(_plain_mapping(event, 1), ensure_ascii=True, separators=(",", ":"), allow_nan=False)
 
 
+_PEERS_FAULTS = frozenset((("starlette", "ClientDisconnect"), ("h11", "LocalProtocolError")))
+
+
 class _Renderer:
     """The last structlog processor: event dictionary to line."""
 
@@ -98,10 +101,19 @@ class _StandardLibrary(logging.Handler):
             "event": message,
             "logger": record.name,
         }
-        if record.exc_info:
+        error = record.exc_info[1] if record.exc_info else None
+        if _is_a_peers_fault(error):
+            line |= {"level": "warning", "event": "a client broke off, or broke HTTP", "error": repr(error)}
+        elif record.exc_info:
             line["exception"] = _Trace(_exception(record.exc_info))
         self._stream.write(json_line(line) + "\n")
         self._stream.flush()
+
+
+def _is_a_peers_fault(error: BaseException | None) -> bool:
+    """Tell what uvicorn takes for a defect of the application: a client that left, or was already answered 400."""
+    kind = type(error)
+    return (kind.__module__.partition(".")[0], kind.__name__) in _PEERS_FAULTS
 
 
 class _Trace(str):

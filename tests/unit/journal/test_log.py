@@ -8,10 +8,12 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
+import h11
 import pytest
 import structlog
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.requests import ClientDisconnect
 
 from tests.support.tokens import sign
 from tunneld.journal.log import HIDDEN, MAX_TEXT, configure, json_line
@@ -189,6 +191,16 @@ def test_libraries_log_in_the_same_form(stream: io.StringIO, monkeypatch: pytest
         ("%d%%", "warning", "some.library"),
         ("slow: 5 ms", "error", "some.library"),
     ]
+
+
+@pytest.mark.parametrize("error", [ClientDisconnect(), h11.LocalProtocolError("MUST_CLOSE")])
+def test_a_peers_fault_is_a_warning_without_a_trace(stream: io.StringIO, error: Exception) -> None:
+    """uvicorn reports it as an exception of the application, which it is not."""
+    logging.getLogger("uvicorn.error").error("Exception in ASGI application\n", exc_info=error)
+    line = json.loads(stream.getvalue())
+    assert line["level"] == "warning"
+    assert type(error).__name__ in line["error"]
+    assert "exception" not in line
 
 
 def test_levels_filter(stream: io.StringIO) -> None:
