@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 
 from tunneld.client.credentials import Ask, Home, Interaction, TenantCredentials, sign_in_by_browser
+from tunneld.client.endless import keep_at
 from tunneld.client.oidc import Grant, Metadata, Provider, identity_claims
 from tunneld.client.ports import Denied
 from tunneld.client.vault import Vault
@@ -64,6 +65,8 @@ class Identity:
         self._tenants: dict[str, TenantCredentials] = {}
         self._dirty = asyncio.Event()
         self._wake = asyncio.Event()
+        self._backoffs: dict[str, Backoff] = {}
+        self._writing = asyncio.Lock()
 
     @property
     def key_source(self) -> str:
@@ -116,7 +119,8 @@ class Identity:
         account, session = self.account, self._session
         self.account, self._session, self._tenants = None, None, {}
         self._dirty.clear()
-        await asyncio.to_thread(self._vault.erase)
+        async with self._writing:  # else what is being written now would be there again after a sign-out
+            await asyncio.to_thread(self._vault.erase)
         if account is not None and session is not None:
             try:
                 await self.provider.end_session(await self.provider.metadata(account.tenant_id), session)
@@ -127,11 +131,15 @@ class Identity:
     async def run(self) -> None:
         """Renew tokens and certificates before they end and keep the vault up to date, until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._maintain(), name="renew")
-            group.create_task(self._save_changes(), name="vault")
+            group.create_task(keep_at(self._maintain, name="renew"), name="renew")
+            group.create_task(keep_at(self._save_changes, name="vault"), name="vault")
 
     async def save(self) -> None:
         """Write what changed, if anything did."""
+        async with self._writing:
+            await self._save()
+
+    async def _save(self) -> None:
         changed = self._dirty.is_set()
         self._dirty.clear()
         if not changed or self.account is None:
@@ -145,33 +153,36 @@ class Identity:
 
     async def _save_changes(self) -> None:
         # Off the path of a token request: a rotation that is lost in a crash costs one silent sign-in, no more.
-        while True:
-            await self._dirty.wait()
-            try:
-                await self.save()
-            except OSError as error:
-                log.error("vault_not_written", path=str(self._vault.path), cause=error.strerror)
+        await self._dirty.wait()
+        try:
+            await self.save()
+        except OSError as error:
+            log.error("vault_not_written", path=str(self._vault.path), cause=error.strerror)
 
     async def _maintain(self) -> None:
-        backoffs: dict[str, Backoff] = {}
-        while True:
-            wait = LOOK_S
-            for tenant_id, tenant in list(self._tenants.items()):
-                try:
-                    due = await tenant.maintain()
-                    backoffs.pop(tenant_id, None)
-                    if due is not None:
-                        wait = min(wait, max(0.05, due - self._now()))
-                except Denied as denied:
-                    # Half of the full-jitter ceiling: renewal starts early, so a collision of daemons is harmless.
-                    wait = min(wait, max(1.0, backoffs.setdefault(tenant_id, Backoff()).next_delay(0.5)))
-                    log.warning("renewal_refused", tenant=tenant_id, reason=denied.reason.value)
-            self._wake.clear()
-            try:
-                async with asyncio.timeout(wait):
-                    await self._wake.wait()
-            except TimeoutError:
-                continue
+        wait = LOOK_S
+        for tenant_id, tenant in list(self._tenants.items()):
+            wait = min(wait, await self._renew(tenant_id, tenant))
+        self._wake.clear()
+        try:
+            async with asyncio.timeout(wait):
+                await self._wake.wait()
+        except TimeoutError:
+            pass  # the usual case
+
+    async def _renew(self, tenant_id: str, tenant: TenantCredentials) -> float:
+        """Renew what is due in one tenant; return how long that may rest. A failure here stays in this tenant."""
+        try:
+            due = await tenant.maintain()
+        except Denied as denied:
+            log.warning("renewal_refused", tenant=tenant_id, reason=denied.reason.value)
+        except Exception:
+            log.exception("internal_error", task="renew", tenant=tenant_id)
+        else:
+            self._backoffs.pop(tenant_id, None)
+            return LOOK_S if due is None else max(0.05, due - self._now())
+        # Half of the full-jitter ceiling: renewal starts early, so a collision of daemons is harmless.
+        return max(1.0, self._backoffs.setdefault(tenant_id, Backoff()).next_delay(0.5))
 
     async def _device(self, metadata: Metadata, ask: Ask, seconds: float) -> Grant:
         """RFC 8628: show a code, then ask at the interval that the provider wants."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import structlog
 
+from tunneld.client.endless import keep_at
 from tunneld.client.identity import Account, Identity
 from tunneld.client.ports import Denied
 from tunneld.forwarding.compile import CompiledProfile, compile_profile
@@ -23,6 +25,8 @@ from tunneld.session.switching import allowed_channels
 log = structlog.get_logger("tunneld.tenants")
 
 LARGE = 256 * 1024  # compiling more than this (about 1,000 rules) takes over 50 ms, so a thread does it
+
+_GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 class Tenant(NamedTuple):
@@ -96,22 +100,25 @@ class Discovery:
 
     async def run(self, interval: float) -> None:
         """Look again every `interval` seconds, so that a new invitation shows up by itself, until cancelled."""
-        while self.guest_access:
-            if self._identity.account is not None:
-                try:
-                    await self.refresh()
-                except Denied as denied:
-                    log.warning("discovery_failed", reason=denied.reason.value)
-            try:
-                async with asyncio.timeout(interval):
-                    await self._wake.wait()
-            except TimeoutError:
-                pass  # the interval is over, which is the usual case
-            self._wake.clear()
+        if self.guest_access:
+            await keep_at(lambda: self._look(interval), name="discovery")
 
     def poke(self) -> None:
         """Look now: somebody has just signed in."""
         self._wake.set()
+
+    async def _look(self, interval: float) -> None:
+        if self._identity.account is not None:
+            try:
+                await self.refresh()
+            except Denied as denied:
+                log.warning("discovery_failed", reason=denied.reason.value)
+        try:
+            async with asyncio.timeout(interval):
+                await self._wake.wait()
+        except TimeoutError:
+            pass  # the interval is over, which is the usual case
+        self._wake.clear()
 
     def _named(self, word: str) -> Tenant | None:
         wanted = word.lower()
@@ -240,6 +247,8 @@ def restrict(document: ProfileDocument, channels: frozenset[Channel]) -> Profile
 def _tenant(entry: Any) -> Tenant | None:
     """Read one entry of the tenant list; what cannot be read is no tenant one could switch to."""
     if not isinstance(entry, dict) or not isinstance(entry.get("id"), str) or not isinstance(entry.get("name"), str):
+        return None
+    if not _GUID.fullmatch(entry["id"]):  # it names files and goes into addresses
         return None
     display_name = str(entry.get("displayName") or entry["name"])
     user_type = str(entry.get("userType") or "Guest")

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 
 import structlog
 
+from tunneld.client.endless import keep_at
 from tunneld.client.identity import Identity
 from tunneld.client.live import LiveState, TenantSession
 from tunneld.client.ports import Denied, Tunnel, TunnelFactory
@@ -22,6 +23,7 @@ from tunneld.journal.flows import FlowRecord
 from tunneld.model.errors import StreamError
 from tunneld.model.reasons import Reason
 from tunneld.model.verdict import Channel
+from tunneld.net.tasks import ContainedTasks
 
 log = structlog.get_logger("tunneld.upkeep")
 
@@ -55,9 +57,10 @@ class Upkeep:
         self._make_tunnel = make_tunnel
         self._all_channels = all_channels
         self._cut = cut
-        self._group = group
+        self._tasks = ContainedTasks(group)  # a defect in bringing up one tunnel must not end the daemon
         self._patience_s = patience_s
         self._wake = asyncio.Event()
+        self._soon: list[float] = []
 
     async def activate(self, tenant: Tenant) -> None:
         """Make `tenant` the active one with whatever of it works, and keep trying for the rest.
@@ -120,20 +123,21 @@ class Upkeep:
 
     async def run(self, interval: float) -> None:
         """Refresh every `interval` seconds, at once when poked, then a few times more until it changes."""
-        soon: list[float] = []
-        while True:
-            try:
-                async with asyncio.timeout(soon.pop(0) if soon else interval):
-                    await self._wake.wait()
-                soon = list(AGAIN_S)
-            except TimeoutError:
-                pass  # the interval is over, which is the usual case
-            self._wake.clear()
-            try:
-                if await self.refresh():
-                    soon.clear()
-            except (Denied, StreamError) as error:
-                log.warning("profile_not_refreshed", tenant=self._live.current.tenant, reason=error.reason.value)
+        await keep_at(lambda: self._look(interval), name="upkeep")
+
+    async def _look(self, interval: float) -> None:
+        try:
+            async with asyncio.timeout(self._soon.pop(0) if self._soon else interval):
+                await self._wake.wait()
+            self._soon = list(AGAIN_S)
+        except TimeoutError:
+            pass  # the interval is over, which is the usual case
+        self._wake.clear()
+        try:
+            if await self.refresh():
+                self._soon.clear()
+        except (Denied, StreamError) as error:
+            log.warning("profile_not_refreshed", tenant=self._live.current.tenant, reason=error.reason.value)
 
     async def _first_profile(self, tenant: Tenant) -> Profile | None:
         all_channels = self._all_channels(tenant)
@@ -168,7 +172,7 @@ class Upkeep:
 
     def _start(self, tunnel: Tunnel, tenant: Tenant) -> asyncio.Event:
         ready = asyncio.Event()
-        self._group.create_task(self._bring_up(tunnel, tenant, ready), name="bring-up")
+        self._tasks.create_task(self._bring_up(tunnel, tenant, ready), name="bring-up")
         return ready
 
     async def _bring_up(self, tunnel: Tunnel, tenant: Tenant, ready: asyncio.Event) -> None:
