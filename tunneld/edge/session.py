@@ -300,9 +300,9 @@ class EdgeSession:
         refused: Reason | None = None
         if self._retired:
             refused = Reason.TENANT_SWITCHED
-        elif gate is None or (self._grant is None and not self._interop):
+        elif not self._interop and (gate is None or self._grant is None):
             refused = Reason.NO_SESSION
-        elif grant is None:
+        elif gate is None or grant is None:
             refused = missing
         else:
             record.application = flow.application = grant.application

@@ -177,9 +177,14 @@ async def test_nothing_moves_between_freezing_and_retiring(tmp_path: Path) -> No
     async with tunnel_world(tmp_path) as world:
         tunnel = await world.started()
         request, origin = await world.open()
+        (link,) = tunnel._links
+        link.mux.transport.pause_reading()  # so that it is not the edge's reset that stops us
         tunnel.freeze(lambda record: False)
+        window = link.mux.codec.send_window
         await request.application.send(b"too late")
         await asyncio.sleep(0.1)
+        assert link.mux.codec.send_window == window
+        link.mux.transport.resume_reading()
         report = await tunnel.retire(lambda record: False)
         assert (report.terminated, report.bytes_after) == (1, 0)
         assert await origin.receive_until_reset() == 0
@@ -193,10 +198,15 @@ async def test_flows_on_their_way_are_retired_too(tmp_path: Path) -> None:
         first, origin = await world.open()
         world.credentials.gate = asyncio.Event()
         waiting = await world.request("other.example")
+        (link,), (edge,) = tunnel._links, world.server.sessions
+        link.mux.transport.pause_reading()
         asked = await world.request("files.example")
+        await until(lambda: len(edge.flows) == 2 and all(flow.opened for flow in edge.flows))
+        await asyncio.sleep(0.01)  # the 200 is on its way
         tunnel.freeze(lambda record: False)
         world.credentials.gate.set()
-        await asyncio.sleep(0.1)  # the edge has answered in the meantime
+        link.mux.transport.resume_reading()
+        await asyncio.sleep(0.1)
         await tunnel.retire(lambda record: False)
         assert (waiting.refused, asked.refused) == (Reason.TENANT_SWITCHED, Reason.TENANT_SWITCHED)
         assert await origin.receive_until_reset() == 0
