@@ -67,7 +67,7 @@ def flows(
         for line in lines:
             typer.echo(tables.flow_line(line))
     else:
-        _console().print(tables.flows(list(lines)))
+        _console().print(tables.Flows(list(lines)))
 
 
 def login(

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from typing import Any
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
+
+from tunneld.model.reasons import reason_named
+
+NARROW = 120  # below this a table of flows is columns of single letters
+CONTINUED = " " * 11  # under the state: after the time and two spaces
+
+_EDGE = re.compile(r"\b([0-9a-f]{8})(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(\.[a-z]+)\.[^\s:]+")
+_FRACTION = re.compile(r"(T\d\d:\d\d:\d\d)\.\d+")
 
 GOOD, BAD, DIM = "green", "red", "dim"
 COLOURS = {
@@ -27,9 +38,10 @@ def status(answer: dict[str, Any]) -> RenderableType:
     facts.add_row("flows", str(answer["flows"]))
     if not answer["channels"]:
         return facts
-    channels = _table("channel", "state", "since", "edge", "reason")
+    channels = _table("channel", "state", "since", "edge")
     for name, channel in answer["channels"].items():
-        row = (name, _coloured(channel["state"]), channel["since"], channel["edge"], channel["reason"] or "")
+        why = f"\nreason: {channel['reason']}" if channel["reason"] else ""
+        row = (name, _coloured(channel["state"]), _short(channel["since"]), _short(channel["edge"]) + why)
         channels.add_row(*row)
     return Group(facts, Text(), channels)
 
@@ -48,19 +60,62 @@ def tenants(answer: dict[str, Any]) -> RenderableType:
 def health(answer: dict[str, Any]) -> RenderableType:
     table = _table("", "check", "detail")
     for check in answer["checks"]:
-        table.add_row(Text("ok", GOOD) if check["ok"] else Text("NO", BAD), check["check"], check["detail"])
+        table.add_row(Text("ok", GOOD) if check["ok"] else Text("NO", BAD), check["check"], _short(check["detail"]))
     return table
 
 
-def flows(lines: list[dict[str, Any]]) -> RenderableType:
-    table = _table("begin", "state", "destination", "action", "tenant", "channel", "rule", "sent", "received", "reason")
+class Flows:
+    """Flows as a table where the terminal is wide enough for it, else in lines that are not cut inside a word."""
+
+    def __init__(self, lines: list[dict[str, Any]]) -> None:
+        self._lines = lines
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        table = _flow_table(self._lines)
+        width = options.max_width
+        natural = Measurement.get(console, options.update(width=10 * width), table).maximum
+        if width >= NARROW and natural <= width:
+            yield table
+        else:
+            yield from _flow_lines(self._lines, width)
+
+
+def _flow_table(lines: list[dict[str, Any]]) -> Table:
+    table = _table(
+        "begin", "state", "destination", "action", "tenant", "channel", "rule", "sent", "received", "reason", "flow id"
+    )
     for flow in lines:
         table.add_row(
             _time(flow["begin"]), _coloured(flow["state"]), f"{flow['destination']}:{flow['port']}",
             _coloured(flow["action"] or "-"), f"{flow['tenant'] or '-'}/{flow['epoch']}", flow["channel"] or "-",
             flow["rule_id"] or "-", str(flow["bytes_sent"]), str(flow["bytes_received"]), flow["reason"] or "",
+            flow["flow_id"],
         )  # fmt: skip
     return table
+
+
+def _flow_lines(lines: list[dict[str, Any]], width: int) -> Iterator[Text]:
+    """Yield one aligned line a flow; where some do not fit, the second half of each stands below the first."""
+    firsts = _aligned(
+        (f"{flow['begin'][11:19]}Z", flow["state"], f"{flow['destination']}:{flow['port']}",
+         f"{flow['action'] or '-'}/{flow['channel'] or '-'}", f"{flow['tenant'] or '-'}/{_or_dash(flow['epoch'])}")
+        for flow in lines
+    )  # fmt: skip
+    seconds = _aligned(
+        (flow["reason"] or "-", f"{flow['bytes_sent']}/{flow['bytes_received']}", flow["flow_id"]) for flow in lines
+    )
+    pairs = list(zip(firsts, seconds, strict=True))
+    fits = all(len(first) + 2 + len(second) <= width for first, second in pairs)
+    for flow, (first, second) in zip(lines, pairs, strict=True):
+        line = Text(f"{first}  {second}" if fits else f"{first.rstrip()}\n{CONTINUED}{second}")
+        line.stylize(COLOURS.get(flow["state"], ""), len(CONTINUED), len(CONTINUED) + len(flow["state"]))
+        yield line
+
+
+def _aligned(rows: Iterator[tuple[str, ...]]) -> list[str]:
+    cells = list(rows)
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in cells]
 
 
 def flow_line(flow: dict[str, Any]) -> str:
@@ -69,8 +124,8 @@ def flow_line(flow: dict[str, Any]) -> str:
     size = f"{flow['bytes_sent']}>{flow['bytes_received']}<"
     return (
         f"{_time(flow['begin'])} {flow['state']:10} {flow['action'] or '-':7} {flow['destination']}:{flow['port']} "
-        f"{where} {size} {flow['reason'] or ''}"
-    ).rstrip()
+        f"{where} {size} {flow['reason'] or '-'} {flow['flow_id']}"
+    )
 
 
 def receipt(answer: dict[str, Any]) -> RenderableType:
@@ -94,10 +149,14 @@ def receipt(answer: dict[str, Any]) -> RenderableType:
 def explanation(answer: dict[str, Any]) -> RenderableType:
     facts = _grid()
     asked = f"{answer['destination']}:{answer['port']}/{answer['protocol']}"
-    facts.add_row(asked, _coloured(answer["verdict"] or "-"))
+    flow = answer.get("flow")
+    refused = flow is not None and flow["state"] == "refused"
+    facts.add_row(asked, _coloured("refused" if refused else answer["verdict"] or "-"))
     facts.add_row("reason", answer["reason"] or "-")
     rule = answer["rule"]
-    facts.add_row("rule", f"{rule['id']} (priority {rule['priority']})" if rule else "none matched")
+    if answer.get("now"):
+        facts.add_row("a flow now:", _now(answer["now"]))
+    facts.add_row("rule", _rule(rule) if rule else "none matched")
     if rule and rule["application"]:
         facts.add_row("application", rule["application"])
     facts.add_row("channel", f"{answer['channel'] or '-'} {answer.get('channel_state') or ''}".rstrip())
@@ -117,6 +176,21 @@ def explanation(answer: dict[str, Any]) -> RenderableType:
 def _profile(profile: dict[str, Any]) -> str:
     age = "of the last run" if profile["age_s"] is None else f"{profile['age_s']:.0f} s old"
     return f"{profile['id']} version {profile['version']}, {age}"
+
+
+def _now(now: dict[str, str]) -> Text:
+    reason = reason_named(now["reason"])
+    sentence = f": {reason.sentence}" if reason else ""
+    return _coloured(now["outcome"]) + f", {now['reason']}{sentence}"
+
+
+def _rule(rule: dict[str, Any]) -> str:
+    return rule["id"] if rule["priority"] is None else f"{rule['id']} (priority {rule['priority']})"
+
+
+def _short(text: str) -> str:
+    """Return `text` with times to the second and edges as tenant and channel: the whole is in the JSON."""
+    return _EDGE.sub(r"\1…\2", _FRACTION.sub(r"\1", text))
 
 
 def _coloured(word: str) -> Text:

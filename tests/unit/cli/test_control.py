@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import socketserver
 import threading
@@ -11,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from tunneld.cli import tables
 from tunneld.cli.main import main
 
 RECEIPT = {
@@ -129,6 +132,43 @@ def test_scripts_get_the_daemons_answer_as_it_is(
     run(name, "--json")
     answer = ANSWERS.get(f"GET /v1/{name}") or ANSWERS[f"POST /v1/{name}"]
     assert json.loads(capsys.readouterr().out) == answer
+
+
+def printed(renderable: Any, width: int) -> str:
+    console = Console(width=width, file=io.StringIO(), markup=False, emoji=False, highlight=False)
+    console.print(renderable)
+    return str(console.file.getvalue())  # type: ignore[attr-defined]  # it is the StringIO from above
+
+
+def test_on_a_narrow_terminal_flows_are_lines_and_no_word_is_cut() -> None:
+    words = ("10:11:12Z", "a.example:80", "tunnel/private", "contoso/1", "completed", "1/2", "00f067aa0ba902b7")
+    long = FLOW | {"flow_id": "00f067aa0ba902b7"}
+    for width in (80, 119):
+        shown = printed(tables.Flows([long, long | {"destination": "portal.contoso.internal"}]), width)
+        assert all(word in shown for word in words)
+        assert max(map(len, shown.splitlines())) <= width
+        assert "rule" not in shown
+    assert printed(tables.Flows([]), 80) == ""
+    wide = printed(tables.Flows([long]), 200)
+    assert wide.splitlines()[0].split()[-2:] == ["flow", "id"]
+    assert "00f067aa0ba902b7" in wide
+
+
+def test_status_and_health_fit_a_narrow_terminal() -> None:
+    sni = "2ed7f603-0000-4000-8000-000000000001.private.edge.tunneld.test"
+    down = {"state": "unreachable", "reason": "edge_unreachable", "since": "2026-01-01T10:11:12.123456Z"}
+    shown = printed(tables.status(STATUS | {"channels": {"private": down | {"edge": f"{sni}:44301"}}}), 80)
+    assert "unreachable  2026-01-01T10:11:12Z  2ed7f603….private:44301" in shown
+    assert "reason: edge_unreachable" in shown
+    checks = [{"check": "channel private", "ok": True, "detail": f"{sni}: connected"}]
+    assert "2ed7f603….private: connected" in printed(tables.health({"checks": checks}), 80)
+
+
+def test_a_refused_flow_is_explained_as_refused_and_what_is_gone_is_left_out() -> None:
+    rule = {"id": "r", "priority": None, "application": None}
+    shown = printed(tables.explanation(EXPLANATION | {"rule": rule, "flow": FLOW | {"state": "refused"}}), 80)
+    assert "a.example:80/tcp  refused" in shown
+    assert "None" not in shown
 
 
 def test_a_receipt_is_one_json_document_and_the_page_is_on_stderr(
