@@ -96,7 +96,7 @@ def test_a_port_in_use_names_the_setting_and_leaves_nothing_behind(config: Path)
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("[daemon]\n", "daemon.home_tenant: missing"),
+        ("[daemon]\n", "daemon.home_tenant: is missing"),
         (SETTINGS.format(proxy="1080"), "daemon.proxy: not host:port"),
         (SETTINGS.format(proxy="127.0.0.1:0") + 'ca = "none.pem"\n', "none.pem"),
     ],
