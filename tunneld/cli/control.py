@@ -12,7 +12,7 @@ from rich.console import Console
 
 from tunneld.cli import tables
 from tunneld.cli.daemon_client import DaemonClient, RefusedError
-from tunneld.client.explain import explanation, parse_destination
+from tunneld.client.explain import Surroundings, explanation, parse_destination, right_now, verdict_of
 from tunneld.forwarding.compile import compile_profile
 from tunneld.forwarding.document import load_profile
 from tunneld.model.errors import DocumentError, PeerProtocolError
@@ -145,7 +145,8 @@ def _explain_offline(path: Path, destination: str) -> dict[str, Any]:
         asked = parse_destination(destination)
     except PeerProtocolError as error:
         raise DocumentError(destination, "", str(error), "write host:port or host:port/udp") from None
-    return explanation(compiled, asked) | {"tenant": compiled.tenant}
+    now = right_now(verdict_of(compiled, asked), asked, Surroundings())
+    return explanation(compiled, asked) | {"tenant": compiled.tenant, "now": now}
 
 
 def _long_work(client: DaemonClient, path: str, body: dict[str, Any], as_json: bool) -> dict[str, Any]:

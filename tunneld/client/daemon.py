@@ -15,7 +15,14 @@ from typing import Any, NamedTuple
 import structlog
 
 from tunneld.client.credentials import Ask
-from tunneld.client.explain import destination_of, explain_flow, explanation, parse_destination
+from tunneld.client.explain import (
+    Surroundings,
+    explain_flow,
+    explanation,
+    parse_destination,
+    right_now,
+    verdict_of,
+)
 from tunneld.client.identity import Identity
 from tunneld.client.live import LiveState, nobody
 from tunneld.client.oidc import Provider
@@ -29,6 +36,7 @@ from tunneld.client.vault import Vault
 from tunneld.forwarding.compile import CompiledProfile
 from tunneld.journal.files import write_atomic
 from tunneld.journal.flows import FlowTable
+from tunneld.model.address import parse_authority
 from tunneld.model.reasons import Reason
 
 log = structlog.get_logger("tunneld.daemon")
@@ -165,20 +173,27 @@ class Daemon:
         self, *, destination: str | None, protocol: str | None, tenant: str | None, flow: str | None
     ) -> dict[str, Any]:
         session = self.live.current
+        verdict = None
         if flow is not None:
             record = self.flows.find(flow)
             if record is None:
-                raise Denied(Reason.FLOW_UNKNOWN, f"{flow!r} is neither live nor among the last closed flows")
+                raise Denied(Reason.FLOW_UNKNOWN, f"{flow!r} is not an id that `tunneld flows` lists")
             answer = explain_flow(record, session.profile if record.epoch == session.epoch else None)
-            asked = destination_of(record)
         else:
             asked = parse_destination(destination or "", protocol)
             profile, name, epoch = await self._profile_of(tenant)
             answer = explanation(profile, asked) | {"tenant": name, "epoch": epoch}
+            verdict = verdict_of(profile, asked)
         live = answer["epoch"] == session.epoch
         tunnel = next((t for c, t in session.channels.items() if c.value == answer["channel"]), None)
         answer["channel_state"] = tunnel.state if live and tunnel is not None else None
         answer["token_state"] = self._token_state(answer) if live else None
+        around = Surroundings(
+            self.settings.hosts.keys(), frozenset(map(parse_authority, self.settings.allow.destinations)),
+            self.profiles.private_suffixes(), answer["channel_state"], tunnel.reason if live and tunnel else None,
+            answer["token_state"],
+        )  # fmt: skip
+        answer["now"] = None if verdict is None else right_now(verdict, asked, around)  # a flow had its own moment
         answer["name_source"] = "request"  # the name came with the question or the flow; nothing was resolved for it
         return answer
 

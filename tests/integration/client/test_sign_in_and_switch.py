@@ -385,6 +385,10 @@ async def test_an_explanation_says_what_the_daemon_knows_beyond_the_rules(machin
     await running.daemon.identity.credentials(CONTOSO).app_token(WIKI)
     answer = await running.daemon.explain(destination="wiki.corp.internal", protocol=None, tenant=None, flow=None)
     assert answer["token_state"] == "valid"
+    assert answer["now"] == {"outcome": "tunnel", "reason": "rule_tunnel"}
+    loopback = await running.daemon.explain(destination="127.0.0.1:80", protocol=None, tenant=None, flow=None)
+    assert (loopback["verdict"], loopback["reason"]) == ("direct", "no_rule")
+    assert loopback["now"] == {"outcome": "refused", "reason": "forbidden_destination"}
     away = await running.daemon.explain(destination="wiki.corp.internal", protocol=None, tenant="fabrikam", flow=None)
     assert (away["tenant"], away["epoch"], away["channel_state"]) == ("fabrikam", None, None)
     assert running.daemon.live.current.tenant == "contoso"

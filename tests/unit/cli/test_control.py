@@ -38,7 +38,7 @@ EXPLANATION = {
     "tenant": "contoso", "epoch": 1, "rule": {"id": "r", "priority": 1, "application": "app"}, "reason": "rule_tunnel",
     "candidates": [{"rule": "r", "outcome": "won", "because": "matches [a.example]"}],
     "near_misses": [{"rule": "s", "because": "port 80 is not in 443"}], "channel_state": "connected",
-    "token_state": "valid",
+    "token_state": "valid", "now": {"outcome": "refused", "reason": "hardening_block"},
 }  # fmt: skip
 ANSWERS: dict[str, Any] = {
     "GET /v1/status": STATUS,
@@ -116,6 +116,7 @@ def run(*arguments: str) -> int:
         (["login"], 0, "signed in as alex"),
         (["switch", "fabrikam"], 0, "3 terminated  0 drained  1 kept"),
         (["explain", "a.example:80"], 0, "matches [a.example]"),
+        (["explain", "a.example:80"], 0, "a flow now:       refused, hardening_block: The edge is unreachable"),
     ],
 )
 def test_people_get_tables(
