@@ -32,7 +32,8 @@ forwarding_profiles = ["profile.toml"]
 id = "$application_id"
 name = "$application_name"
 # Who may use it: users by object id or UPN, groups by id or name, user types ("member", "guest").
-assignments = { users = ["$user"], groups = ["staff"], user_types = [] }
+# Here $user.
+assignments = { users = ["$user_id"], groups = ["staff"], user_types = [] }
 
 [[tenants.groups]]
 id = "$group_id"
@@ -73,8 +74,8 @@ version = 1
 
 [assignments]
 # Whom the profile is for: users by object id or UPN, groups by id; user_types narrows the two.
-# It and the application's own assignment must both name the user.
-users = ["$user"]
+# It and the application's own assignment must both name the user. Edges know object ids only.
+users = ["$user_id"]  # $user
 groups = ["$group_id"]
 user_types = []
 

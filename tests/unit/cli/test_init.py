@@ -49,6 +49,7 @@ def test_every_program_accepts_its_file(written: tuple[Path, str]) -> None:
     tenants = read_directory((directory / "directory.toml").read_text(), where="directory.toml").tenants
     assert daemon.idp.url == f"https://{idp.listen}"
     assert (edge.tenant[0].id, profile.tenant) == (tenants[0].id, daemon.daemon.home_tenant)
+    assert profile.assignments.users == (tenants[0].users[0].oid,)  # an edge would not know the user by name
     assert compile_profile(profile).classify("wiki.acme.internal", 8080, Protocol.TCP).rule_id
 
 
