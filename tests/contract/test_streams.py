@@ -122,6 +122,25 @@ async def test_an_end_behind_a_backlog(kind: str, way: str, authority: Authority
 
 @every_kind
 @both_ways
+async def test_an_end_never_overtakes_what_was_written(kind: str, way: str, authority: Authority) -> None:
+    """Whoever hands an end more than it can send, and then the end, sees them arrive in that order."""
+    async with road(kind, authority) as flows:
+        first, second = turned(await flows.open(), way)
+        near = flows.ends[0 if way == "up" else 1]
+        data = random.Random(3).randbytes(5 * WINDOW)
+        for start in range(0, len(data), 50_000):
+            near.peer.write(data[start : start + 50_000])
+        near.peer.write_eof()
+        near.eof_in = True  # as if the application had said so
+        near.pause_reading()
+        assert await second.receive_all() == data
+        second.finish()
+        assert await first.receive_all() == b""
+        await over(flows, [Reason.COMPLETED] * 2)
+
+
+@every_kind
+@both_ways
 async def test_a_whole_answer_that_waits(kind: str, way: str, authority: Authority) -> None:
     """Both have said FIN, and one reads late: a connection that is over in the kernel is not yet one that broke."""
     async with road(kind, authority) as flows:
