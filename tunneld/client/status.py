@@ -32,7 +32,7 @@ def status(live: LiveState, identity: Identity, discovery: Discovery, profiles: 
     return {
         "state": daemon_state(signed_in=account is not None, channels=states).value,
         "organization": next((t.display_name for t in known if t.id == session.tenant_id), session.organization),
-        "home": discovery.home().name if account else None,
+        "home": discovery.home().name if account else discovery.home_name,
         "tenant": session.tenant,
         "tenant_id": session.tenant_id,
         "epoch": session.epoch,

@@ -49,7 +49,8 @@ class Discovery:
         self, identity: Identity, *, home_name: str, guest_access: bool, now: Callable[[], float]
     ) -> None:
         self._identity = identity
-        self._home_name = home_name
+        self.home_name = home_name
+        """The home tenant as the settings name it."""
         self._now = now
         self.guest_access = guest_access
         self._tenants: tuple[Tenant, ...] = ()
@@ -82,7 +83,8 @@ class Discovery:
         self.refreshed_at = self._now()
 
     async def find(self, word: str) -> Tenant:
-        """Return the tenant of that name or id. Raises Denied (`guest_access_disabled`, `tenant_unknown`, …)."""
+        """Return the tenant of that name or id. Raises Denied (`signed_out`, `guest_access_disabled`, …)."""
+        self._identity.require_account()  # first: whatever the name, signing in is what helps
         known = self._named(word)
         if known is None and self.guest_access:
             await self.refresh()  # it may have invited the user a moment ago
@@ -125,7 +127,7 @@ class Discovery:
         return next((t for t in self.tenants() if wanted in (t.name.lower(), t.id)), None)
 
     def _home(self, account: Account) -> Tenant:
-        return Tenant(account.tenant_id, self._home_name, self._home_name, "Member", home=True)
+        return Tenant(account.tenant_id, self.home_name, self.home_name, "Member", home=True)
 
 
 class Profile(NamedTuple):

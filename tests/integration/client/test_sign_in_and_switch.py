@@ -277,6 +277,7 @@ async def test_a_restart_without_the_identity_provider_classifies_with_the_last_
 
 async def test_without_guest_access_nothing_is_discovered_and_nothing_is_asked(machine: Machine) -> None:
     running = await machine.run(guest=False)
+    assert (await running.daemon.switch("fabrikam", nobody))["reason"] == "signed_out"
     await machine.login()
     receipt = await running.daemon.switch("fabrikam", nobody)
     assert receipt["reason"] == "guest_access_disabled"
@@ -344,8 +345,10 @@ async def test_a_sign_out_forgets_everything(machine: Machine) -> None:
     assert running.plane.alive() == []
     left = sorted(p.name for p in (machine.root / "state").rglob("*") if p.is_file())
     assert left == ["identity.key"]
-    receipt = await running.daemon.switch("fabrikam", nobody)
-    assert receipt["reason"] == "signed_out"
+    for word in ("fabrikam", "contoso", "nowhere"):
+        receipt = await running.daemon.switch(word, nobody)
+        assert (receipt["reason"], receipt["detail"]) == ("signed_out", "run `tunneld login`")
+    assert running.daemon.status()["home"] == "contoso"
 
 
 async def test_no_token_is_readable_in_the_state_directory(machine: Machine) -> None:

@@ -32,7 +32,8 @@ def identity(signed_in: bool = True, expires: float | None = 100.0) -> Any:
 
 def discovery(*, guest: bool = True, refreshed: float | None = 5.0) -> Any:
     return SimpleNamespace(
-        tenants=lambda: (HOME, GUEST), home=lambda: HOME, guest_access=guest, refreshed_at=refreshed
+        tenants=lambda: (HOME, GUEST), home=lambda: HOME, home_name="contoso",
+        guest_access=guest, refreshed_at=refreshed,
     )
 
 
@@ -66,9 +67,9 @@ def test_status_has_the_public_fields(channels: dict[str, Any], expected: str) -
         assert answer["channels"][name]["since"] == "1970-01-01T00:00:00.000000Z"
 
 
-def test_nobody_signed_in_is_a_state_of_its_own() -> None:
+def test_nobody_signed_in_is_a_state_of_its_own_and_home_is_what_the_settings_name() -> None:
     answer = status(LiveState(FlowTable()), identity(signed_in=False), discovery(), PROFILES)
-    assert (answer["state"], answer["tenant"], answer["home"], answer["user"]) == ("signed_out", None, None, None)
+    assert (answer["state"], answer["tenant"], answer["home"], answer["user"]) == ("signed_out", None, "contoso", None)
 
 
 def test_tenants_say_which_is_active_and_how_old_the_knowledge_is() -> None:
