@@ -20,7 +20,7 @@ from tunneld.wire.proxy_status import answer_for, encode_proxy_status
 
 MAX_HEAD = 16 * 1024  # h11's own default; Apache and IIS allow 8 to 16 KiB.
 MAX_FIELDS = 100  # Apache's LimitRequestFields, and http.client's _MAXHEADERS.
-MAX_DETAIL = 200
+MAX_DETAIL = 500  # the longest refusals of an identity provider have two sentences and a correlation id
 
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 _FORBIDDEN = re.compile(rb"\r(?!\n)|\r\n[ \t]|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
@@ -92,7 +92,8 @@ def refusal_fields(reason: Reason) -> list[tuple[str, str]]:
 
 def refusal_body(reason: Reason, detail: str = "") -> bytes:
     """Return the text that a person reads. `detail` may hold a peer's words, so it is cut and cleaned."""
-    clean = _UNSAFE_TEXT.sub("?", detail[:MAX_DETAIL])
+    own_words = "" if detail == reason.value else detail.removeprefix(f"{reason.value}: ")
+    clean = _UNSAFE_TEXT.sub("?", own_words[:MAX_DETAIL])
     return f"tunneld: {reason.sentence} ({reason.value}{': ' + clean if clean else ''})\n".encode()
 
 

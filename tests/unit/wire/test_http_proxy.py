@@ -121,6 +121,16 @@ def test_end_of_stream_in_the_head(so_far: bytes) -> None:
     assert [type(event) for event in events] == [FlowAsked]
 
 
+@pytest.mark.parametrize(("detail", "shown"), [
+    ("revoked: by hand", "(revoked: by hand)"), ("revoked", "(revoked)"), ("by hand", "(revoked: by hand)"),
+    ("a sentence. " * 40, "a sentence. )"),
+])  # fmt: skip
+def test_a_refusal_is_whole_and_names_its_reason_once(detail: str, shown: str) -> None:
+    body = encode_refusal(Reason.REVOKED, detail).partition(b"\r\n\r\n")[2].decode()
+    assert body.rstrip().endswith(shown)
+    assert body.count("revoked") == 2  # once in the sentence, once as the reason's name
+
+
 def test_every_reason_has_a_status_and_a_readable_refusal() -> None:
     """The status fits the kind, the stable name is in Proxy-Status, and the sentence is in the body."""
     for reason in Reason:
@@ -128,12 +138,12 @@ def test_every_reason_has_a_status_and_a_readable_refusal() -> None:
             with pytest.raises(LocalProtocolError):
                 encode_refusal(reason)
             continue
-        head, _, body = encode_refusal(reason, "x\r\n\x1b[31m\u2028é" + "y" * 500).partition(b"\r\n\r\n")
+        head, _, body = encode_refusal(reason, "x\r\n\x1b[31m\u2028é" + "y" * 1000).partition(b"\r\n\r\n")
         lines = head.decode("ascii").split("\r\n")
         fields = dict(line.split(": ", 1) for line in lines[1:])
         assert int(lines[0].split()[1]) == refusal_status(reason) >= 400
         assert decode_proxy_status(fields["Proxy-Status"])[1] == reason.value
-        assert int(fields["Content-Length"]) == len(body) < 600
+        assert int(fields["Content-Length"]) == len(body) < 700
         assert reason.sentence.encode() in body
         assert not [byte for byte in body[:-1] if not 0x20 <= byte <= 0x7E]
         assert ("Proxy-Authenticate" in fields) == (refusal_status(reason) == 407)
