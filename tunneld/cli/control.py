@@ -23,7 +23,11 @@ BAD_REQUESTS = {"malformed_request", "name_invalid", "name_too_long", "port_inva
 
 State = Annotated[
     Path | None,
-    typer.Option("--state", help="State directory of the daemon. Default: $TUNNELD_STATE.", metavar="DIR"),
+    typer.Option(
+        "--state",
+        help="State directory of the daemon. Default: $TUNNELD_STATE, else ~/.local/state/tunneld.",
+        metavar="DIR",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts instead of a table.")]
 

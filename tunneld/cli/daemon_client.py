@@ -14,6 +14,7 @@ from tunneld.client.settings import default_state_dir
 from tunneld.model.errors import TunneldError
 from tunneld.net.unix import is_live
 
+SOCKET = "control.sock"
 CONNECT_S = 3.0
 ANSWER_S = 60.0
 
@@ -34,7 +35,9 @@ class DaemonClient:
     """One command's question to the daemon; it serves one. Raises NoDaemonError or RefusedError, one line."""
 
     def __init__(self, state: Path | None) -> None:
-        self._path = (state or default_state_dir()) / "control.sock"
+        directory = state or default_state_dir()
+        self._path = directory / SOCKET
+        self._lab = directory.with_name("tunneld-lab") if directory.name == "tunneld" else None
         timeout = httpx.Timeout(ANSWER_S, connect=CONNECT_S)
         self._http = httpx.Client(
             transport=httpx.HTTPTransport(uds=str(self._path)), base_url="http://tunneld", timeout=timeout
@@ -62,6 +65,13 @@ class DaemonClient:
                 if line:
                     yield json.loads(line)
 
+    @property
+    def _mend(self) -> str:
+        """Say what helps: a lab keeps its state beside a real daemon's, so that is where to look for one."""
+        if self._lab is not None and is_live(self._lab / SOCKET):
+            return f"a lab is running: export TUNNELD_STATE={self._lab}"
+        return "start one with `tunneld run` or `tunneld lab up`, or name its state directory with --state"
+
     def _object(self, answer: httpx.Response) -> dict[str, Any]:
         try:
             body = answer.json()
@@ -79,8 +89,7 @@ class DaemonClient:
         """Turn the transport's errors into the one line that helps."""
         try:
             if not is_live(self._path):  # asked first, because httpcore leaks the socket of a refused connection
-                mend = "start one with `tunneld run` or `tunneld lab up`, or name its state directory with --state"
-                raise NoDaemonError(f"no daemon answers at {self._path} ({mend})")
+                raise NoDaemonError(f"no daemon answers at {self._path} ({self._mend})")
             yield
         except (httpx.HTTPError, ValueError) as error:
             raise NoDaemonError(f"the daemon at {self._path} went away: {str(error) or type(error).__name__}") from None

@@ -205,6 +205,19 @@ def test_a_refused_sign_in_exits_1_in_one_line(played: PlayedDaemon, capsys: pyt
     assert capsys.readouterr().err == "tunneld: not signed in: login_failed (AADSTS50126)\n"
 
 
+def test_where_only_a_lab_is_running_the_error_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("TUNNELD_STATE", raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    assert run("status") == 1
+    assert "start one with `tunneld run`" in capsys.readouterr().err
+    (tmp_path / "tunneld-lab").mkdir()
+    with PlayedDaemon(str(tmp_path / "tunneld-lab" / "control.sock")):
+        assert run("status") == 1
+    assert f"a lab is running: export TUNNELD_STATE={tmp_path}/tunneld-lab" in capsys.readouterr().err
+
+
 def test_flows_are_a_line_each_and_the_options_reach_the_daemon(
     played: PlayedDaemon, capsys: pytest.CaptureFixture[str]
 ) -> None:
