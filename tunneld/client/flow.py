@@ -11,6 +11,7 @@ from tunneld.net.dial import Dial
 from tunneld.net.mux import Mux
 from tunneld.net.relay import NOBODY, FlowEnd, SocketEnd
 from tunneld.net.stream_end import StreamEnd
+from tunneld.wire.h2.budget import Budget
 from tunneld.wire.h2.frames import ErrorCode
 from tunneld.wire.h2.header_block import Field
 from tunneld.wire.h2.stream import Stream
@@ -78,7 +79,7 @@ class ClientFlow:
         stream, self.stream = self.stream, None
         self.router.close(self, TERMINATED, Reason.CLIENT_RESET)
         if stream is not None:
-            stream.reset(Reason.CLIENT_RESET)
+            stream.abandon()
         if self.dial is not None:
             self.dial.cancel()
 
@@ -109,19 +110,38 @@ class ClientFlow:
 class FlowStream(StreamEnd):
     """The tunnel's end of a client flow: until the edge answers it stands alone."""
 
-    __slots__ = ("_siblings", "answered", "flow")
+    __slots__ = ("_haste", "_siblings", "abandoned", "answered", "flow")
 
-    def __init__(self, mux: Mux, stream: Stream, flow: ClientFlow, siblings: set[FlowStream]) -> None:
+    def __init__(
+        self, mux: Mux, stream: Stream, flow: ClientFlow, siblings: set[FlowStream], haste: Budget
+    ) -> None:
         super().__init__(mux, stream)
         self.flow = flow
         self.answered = False
+        self.abandoned = False
+        self._haste = haste
         self._siblings = siblings
         siblings.add(self)
+
+    def abandon(self) -> None:
+        """The application left before the answer: reset the stream, now or when the answer is there.
+
+        An edge takes many resets of unanswered streams for Rapid Reset and ends the connection with all its flows, so
+        that one impatient application would cut off all others.
+        """
+        if self._haste.spend(self.mux.loop.time()):
+            self.reset(Reason.CLIENT_RESET)
+        else:
+            self._haste.refund(1)
+            self.abandoned = True
 
     def on_response(self, status: int, fields: list[Field], ended: bool) -> None:
         """2xx opens the flow (RFC 9113 §8.5); anything else is a refusal with a reason."""
         if self.ended:
             return  # the flow ended while the answer was on its way, at a tenant switch above all
+        if self.abandoned:
+            self.reset(Reason.CLIENT_RESET)
+            return
         if 200 <= status < 300 and not ended:
             self.answered = True
             self.flow.opened(self)
@@ -138,6 +158,8 @@ class FlowStream(StreamEnd):
         """Before the answer a reset is a refusal, after it the flow broke."""
         if self.answered:
             super().on_reset(reason)
+        elif self.abandoned:
+            self.cut()
         elif not self.ended:
             self.cut()
             self.flow.stream = None

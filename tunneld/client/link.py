@@ -17,6 +17,7 @@ from tunneld.model.reasons import Reason, reason_named
 from tunneld.net.control_stream import ControlStream
 from tunneld.net.mux import Mux
 from tunneld.net.stream_end import StreamEnd
+from tunneld.wire.h2.budget import Budget
 from tunneld.wire.h2.connection import Limits
 from tunneld.wire.h2.frames import ErrorCode
 from tunneld.wire.h2.header_block import Field, encode, encode_field
@@ -64,6 +65,8 @@ class EdgeLink:
         self.gone = False
         self.flows: set[FlowStream] = set()
         self.grants: dict[str, Grant] = {}
+        # Half of what the edge allows (`wire.h2.budget`), which counts by its own clock.
+        self._haste = Budget("resets of unanswered streams", 100, 25, loop.time())
         self.control = ControlStream(self._on_control, self._on_control_closed)
         self._refs: dict[int, Grant] = {}
         self._on_message = on_message
@@ -134,7 +137,7 @@ class EdgeLink:
         stream = self.mux.codec.open_stream(
             _CONNECT + encode_field(b":authority", authority) + block + b"\x00\x0btraceparent\x37" + trace
         )
-        flow.stream = FlowStream(self.mux, stream, flow, self.flows)
+        flow.stream = FlowStream(self.mux, stream, flow, self.flows, self._haste)
         self.mux.flush_soon()
 
     def open_for(self, application: str, flow: ClientFlow) -> Grant | None:

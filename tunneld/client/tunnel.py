@@ -111,6 +111,8 @@ class ChannelTunnel:
             staying: list[int] = []
             for end in list(link.flows):
                 flow = end.flow
+                if flow.over:  # its application has left, and the edge has not answered yet
+                    continue
                 if not keep(flow.record):
                     self._doomed.append(flow)
                     terminated += 1
