@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,8 @@ RULES: dict[str, dict[str, Any]] = {
 """What the rule for the name says; the rest is `terminate` and `block`."""
 
 DIRECT = "direct.example"
-NOWHERE = "192.0.2.1"  # RFC 5737: answers nobody
+NOWHERE = "nowhere.example"
+CLOSED = "closed.example"
 
 
 class AdaptedLab:
@@ -121,14 +123,14 @@ class AdaptedLab:
 def adapted_lab(state: Path, *, daemon: Mapping[str, Mapping[str, Any]] | None = None) -> Iterator[AdaptedLab]:
     """Run a lab with the test's origins; `daemon` overrides keys of the daemon's settings, by section."""
     names = [*SUFFIX, "direct"]
-    with origins(**{name: f"canary-{name}" for name in names}) as made:
+    with origins(**{name: f"canary-{name}" for name in names}) as made, black_hole() as nowhere:
 
         def adapt(configuration: Configuration) -> None:
             for tenant in world.TENANTS:
                 if tenant.name in SUFFIX:
                     _adapt_profile(configuration, tenant)
-                    _adapt_edge(configuration, tenant, made[tenant.name])
-            _adapt_daemon(configuration, made["direct"], daemon or {})
+                    _adapt_edge(configuration, tenant, made[tenant.name].address, nowhere)
+            _adapt_daemon(configuration, made["direct"].address, nowhere, daemon or {})
 
         with running(state, lambda _: None, adapt=adapt) as lab:
             adapted = AdaptedLab(lab, made)
@@ -163,22 +165,23 @@ def _adapt_profile(configuration: Configuration, tenant: world.Tenant) -> None:
     edit_json(configuration.file(f"profile-{tenant.name}.json"), add)
 
 
-def _adapt_edge(configuration: Configuration, tenant: world.Tenant, origin: Origin) -> None:
+def _adapt_edge(configuration: Configuration, tenant: world.Tenant, origin: str, nowhere: str) -> None:
     def add(document: dict[str, Any]) -> None:
         places = document["connector"]["map"]
-        places |= {f"{name}.{SUFFIX[tenant.name]}:{PORT}": origin.address for name in RULES}
+        places |= {f"{name}.{SUFFIX[tenant.name]}:{PORT}": origin for name in RULES}
         places[f"cut.{SUFFIX[tenant.name]}:{PORT + 1}"] = closed_address()
-        places[f"cut.{SUFFIX[tenant.name]}:{PORT + 2}"] = f"{NOWHERE}:{PORT}"
+        places[f"cut.{SUFFIX[tenant.name]}:{PORT + 2}"] = nowhere
 
     _edit_toml(configuration.file(f"edge-{tenant.name}.toml"), add)
 
 
-def _adapt_daemon(configuration: Configuration, origin: Origin, more: Mapping[str, Mapping[str, Any]]) -> None:
+def _adapt_daemon(
+    configuration: Configuration, origin: str, nowhere: str, more: Mapping[str, Mapping[str, Any]]
+) -> None:
     def add(document: dict[str, Any]) -> None:
         document["hosts"] |= {
-            DIRECT: origin.address,
-            **{f"{name}.{SUFFIX['contoso']}": origin.address for name in ("soft", "past")},
-            "closed.example": closed_address(), "nowhere.example": NOWHERE,
+            DIRECT: origin, CLOSED: closed_address(), NOWHERE: nowhere,
+            **{f"{name}.{SUFFIX['contoso']}": origin for name in ("soft", "past")},
         }  # fmt: skip
         for section, keys in more.items():
             document.setdefault(section, {}).update(keys)
@@ -190,6 +193,19 @@ def _edit_toml(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
     document = tomllib.loads(path.read_text())
     change(document)
     write_atomic(path, toml_text(document).encode())
+
+
+@contextmanager
+def black_hole() -> Iterator[str]:
+    """Give an address whose kernel answers no SYN any more: its queue of connections is full, and nobody accepts."""
+    with socket.socket() as listener, ExitStack() as waiting:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(4):
+            knocking = waiting.enter_context(socket.socket())
+            knocking.setblocking(False)
+            knocking.connect_ex(listener.getsockname())
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
 
 
 def closed_address() -> str:

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import structlog
 import uvicorn
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
@@ -246,10 +246,13 @@ def refusal(reason: Reason, message: str, status: int) -> JSONResponse:
 async def _body(request: Request) -> dict[str, Any] | None:
     """Return the JSON object that the request carries, an empty one for none, None for anything else."""
     received = bytearray()
-    async for chunk in request.stream():
-        received += chunk
-        if len(received) > MAX_BODY:
-            return None
+    try:
+        async for chunk in request.stream():
+            received += chunk
+            if len(received) > MAX_BODY:
+                return None
+    except ClientDisconnect:  # nobody will read the answer
+        return None
     try:
         body = json.loads(received) if received else {}
     except (ValueError, RecursionError):  # not JSON, or nested until the parser's stack ends

@@ -45,6 +45,7 @@ MAX_OF_USER = 128  # connections of one user: a daemon opens at most 16 for each
 _UNRECOGNIZED_NAME = b"\x15\x03\x03\x00\x02\x02\x70"
 _PEEK = 16 * 1024
 _PEEK_AGAIN_S = 0.01
+_TCP_CLOSED = (7, 8)  # TCP_CLOSE and TCP_CLOSE_WAIT of <linux/tcp.h>, in the first byte of TCP_INFO
 
 
 class EdgeServer:
@@ -210,6 +211,11 @@ class EdgeServer:
         task.add_done_callback(self._tasks.remove)
 
 
+def _has_closed(sock: socket.socket) -> bool:
+    """Say whether the other side has sent FIN or RST."""
+    return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] in _TCP_CLOSED
+
+
 async def _peek_hello(sock: socket.socket) -> Hello | NotTls:
     """Return the ClientHello that waits in `sock`, left there for TLS to read again.
 
@@ -230,7 +236,8 @@ async def _peek_hello(sock: socket.socket) -> Hello | NotTls:
             data = b""
         if len(data) == size or not data:
             await asyncio.sleep(_PEEK_AGAIN_S)  # the socket stays readable, so waiting for it would spin
-            if not data and sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0:
+            # Peeking sees no end behind data: without the second question half a hello would hold its place.
+            if sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0 and (not data or _has_closed(sock)):
                 return NotTls("closed before the ClientHello was complete")
         size = len(data)
         result = read_client_hello(data)
