@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -18,7 +19,7 @@ class LinkableEnd(FlowEnd, Protocol):
     peer: FlowEnd
 
 
-class FlowRequest:
+class FlowRequest(ABC):
     """One flow that an application wants. Answer it exactly once, with `accept` or `refuse`, now or later.
 
     `on_abandoned` is called if the application goes away before the answer; after that both answers do nothing but
@@ -38,6 +39,7 @@ class FlowRequest:
         self.on_abandoned: Callable[[], None] | None = None
         self.tag: Any = None  # the opener's own, for `Opener.may_reuse`
 
+    @abstractmethod
     def accept(
         self, far: LinkableEnd, on_end: OnEnd | None = None, bound: tuple[str, int] | None = None
     ) -> FlowEnd | None:
@@ -46,11 +48,10 @@ class FlowRequest:
         Returns the near end, or None after resetting `far` if the application is gone. `on_end(reason)` is called
         once, when the near end is over. `bound` is our address towards the destination, where it is known.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def refuse(self, reason: Reason, detail: str = "") -> None:
         """Send the protocol's own refusal and close so that the application can read it."""
-        raise NotImplementedError
 
 
 class Opener(Protocol):
