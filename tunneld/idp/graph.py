@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse, Response
 from tunneld.idp.answers import ApiError
 from tunneld.idp.provider import provider_of
 from tunneld.idp.tokens import verify_bearer
-from tunneld.policy.directory import DIRECTORY_API, Tenant, User, UserState
+from tunneld.policy.directory import DIRECTORY_API, Tenant, User
 
 
 async def my_tenants(request: Request) -> Response:
@@ -22,7 +22,7 @@ async def my_tenants(request: Request) -> Response:
     for tenant_id, oid in sorted(visits, key=lambda key: provider.directory.tenants[key[0]].name):
         tenant = provider.directory.tenants[tenant_id]
         user = tenant.users[oid]
-        if user.state is not UserState.DISABLED:
+        if user.enabled:
             value.append(_entry(tenant, user, home=False))
     return JSONResponse({"value": value})
 

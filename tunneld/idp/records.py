@@ -53,10 +53,7 @@ class Records:
                 "result": "refused" if denied else "granted",
                 "code": outcome.code if isinstance(outcome, Deny) else 0,
                 "reason": str(outcome.reason) if isinstance(outcome, Deny) else None,
-                "trace": [
-                    {"step": s.step, "check": s.check, "tenant": s.tenant, "effect": s.effect, "rule": s.rule}
-                    for s in outcome.trace
-                ],
+                "trace": [step.to_json() for step in outcome.trace],
             },
         )
 

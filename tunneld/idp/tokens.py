@@ -16,7 +16,7 @@ from tunneld.idp.provider import Provider
 from tunneld.idp.sealing import new_id
 from tunneld.idp.sessions import credential_of
 from tunneld.idp.store import Session
-from tunneld.policy.directory import Tenant, User, UserState
+from tunneld.policy.directory import Tenant, User
 from tunneld.policy.scopes import ScopeRequest
 from tunneld.policy.sign_in import Grant
 from tunneld.policy.token_claims import TokenInputs, access_claims, id_claims, issuer
@@ -88,7 +88,7 @@ def verify_bearer(provider: Provider, request: Request, audience: str) -> Caller
         raise ApiError(401, "InvalidAuthenticationToken", "The token is for another audience.")
     tenant = provider.directory.tenants.get(claims["tid"])
     user = tenant.users.get(claims["oid"]) if tenant else None
-    if tenant is None or user is None or user.state is UserState.DISABLED:
+    if tenant is None or user is None or not user.enabled:
         raise ApiError(403, "Authorization_RequestDenied", "The user does not exist or is disabled.")
     return Caller(tenant, user, claims["iat"], "cnf" in claims)
 

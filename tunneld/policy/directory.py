@@ -10,10 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from tunneld.policy.objects import GraphObject
+from tunneld.policy.tenant_policy import TenantPolicy
+
 # Well-known audiences and the daemon's client id: constants of this system, the same in every tenant.
 DIRECTORY_API = "00000003-0000-0000-c000-000000000000"
 ENROLMENT_API = "0a4c1d7e-52f3-4f0b-8a6e-3d9b7c15e284"
 DAEMON_CLIENT = "7d2f3c9e-6b1a-4e5d-9a40-1f6c8e2b5a10"
+
+DEFAULT_CLOUD = "microsoftonline.com"  # the commercial one; also microsoftonline.us and microsoftonline.cn
 
 ObjectKey = tuple[str, str]  # (home tenant id, object id in it): who a person is, whatever tenant they visit
 
@@ -25,12 +30,31 @@ class UserType(StrEnum):
     GUEST = "guest"
 
 
-class UserState(StrEnum):
-    """Whether an object may sign in. `pending` is a guest who has not accepted the invitation yet."""
+class ExternalState(StrEnum):
+    """How far a guest's invitation has come; the words are Graph's `externalUserState`."""
 
-    ACTIVE = "active"
-    DISABLED = "disabled"
-    PENDING = "pending"
+    PENDING = "PendingAcceptance"
+    ACCEPTED = "Accepted"
+
+
+class SignInWay(StrEnum):
+    """Where the credential of a user object is checked. Independent of the user type."""
+
+    HERE = "here"  # a password in this tenant
+    HOME = "home"  # another tenant of this identity provider: `User.home` names the object there
+    MAIL = "mail"  # a one-time passcode sent by mail
+    FEDERATION = "federation"  # a SAML, WS-Fed or OpenID provider that this tenant trusts for a domain
+    SOCIAL = "social"  # a social identity provider
+    PERSONAL = "personal"  # a personal account, in the tenant that all of those share
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalIdentity:
+    """A credential outside all tenants: `issuer` says whose, `subject` is the name that the issuer gives."""
+
+    way: SignInWay
+    issuer: str
+    subject: str
 
 
 class ResourceKind(StrEnum):
@@ -44,17 +68,39 @@ class ResourceKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A user object of one tenant. `group_keys` holds ids and names of its groups, so that either may be assigned."""
+    """A user object of one tenant. `group_keys` holds ids and names of its groups, so that either may be assigned.
+
+    An account of another tenant has `home`; a guest from outside all tenants has `external`; the others sign in here.
+    `attributes` are further single-valued properties by Graph's name (department, jobTitle, …).
+    """
 
     oid: str
     upn: str
     display_name: str
     user_type: UserType
-    state: UserState
+    enabled: bool
     groups: tuple[str, ...]
     group_keys: frozenset[str]
     home: ObjectKey | None = None
     password_hash: str | None = field(default=None, repr=False)
+    external: ExternalIdentity | None = None
+    external_state: ExternalState | None = None
+    mail: str = ""
+    other_mails: tuple[str, ...] = ()
+    roles: frozenset[str] = frozenset()  # ids of role definitions assigned over the whole tenant
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def way(self) -> SignInWay:
+        """Where this object's credential is checked."""
+        if self.home is not None:
+            return SignInWay.HOME
+        return self.external.way if self.external is not None else SignInWay.HERE
+
+    @property
+    def pending(self) -> bool:
+        """Tell whether the invitation has not been accepted yet."""
+        return self.external_state is ExternalState.PENDING
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +178,14 @@ class Tenant:
     consent_required: bool = False
     token_lifetime: tuple[int, int] | None = None
     withdrawn_keys: frozenset[str] = frozenset()
+    cloud: str = DEFAULT_CLOUD
+    objects: Mapping[str, Mapping[str, GraphObject]] = field(default_factory=dict)  # kind → id → as the API shows it
+    policy: TenantPolicy = field(default_factory=TenantPolicy)
+    version: str = ""  # fingerprint of everything above that decides: equal policies have equal ones
+
+    def object(self, kind: str, object_id: str) -> GraphObject | None:
+        """Return one object of the tenant as the API shows it."""
+        return self.objects.get(kind, {}).get(object_id.lower())
 
     def resource(self, audience: str) -> Resource | None:
         """Return what tokens for `audience` open in this tenant."""

@@ -15,10 +15,10 @@ from tunneld.policy.directory import (
     Assignments,
     Client,
     Directory,
+    ExternalState,
     ObjectKey,
     Tenant,
     User,
-    UserState,
     UserType,
 )
 from tunneld.policy.directory_document import AssignmentsSection, DirectoryDocument, TenantSection, UserSection
@@ -90,14 +90,20 @@ def _tenant(section: TenantSection, profiles: Sequence[AssignedProfile], at: str
             groups.append(group)
         keys = frozenset(groups) | frozenset(group_ids[group] for group in groups)
         users[user.oid] = User(
-            user.oid, user.upn, user.display_name, UserType(user.user_type), UserState(user.state), tuple(groups),
-            keys, None, user.password_hash,
+            user.oid, user.upn, user.display_name, UserType(user.user_type), user.state != "disabled", tuple(groups),
+            keys, None, user.password_hash, external_state=_external_state(user),
         )
     return Tenant(
         section.id, section.name, section.display_name, section.domains, users, _applications(section, at, where),
         tuple(profiles), _channels(section, profiles, at, where), section.consent_required, section.token_lifetime,
         frozenset(section.withdrawn_keys),
     )
+
+
+def _external_state(user: UserSection) -> ExternalState | None:
+    if user.home is None:
+        return None
+    return ExternalState.PENDING if user.state == "pending" else ExternalState.ACCEPTED
 
 
 def _check_kind(user: UserSection, tenant: TenantSection, path: str, where: str) -> None:

@@ -1,11 +1,8 @@
 """The sign-in decision: one function over values, in one fixed order of steps.
 
-The order is part of the contract, because the first refusal is the one that a person sees and searches for:
-
-    S0 request    S3 home authentication    S6 object in the tenant    S7 redemption    S8 assignment
-
-The gaps are the places of tenant restrictions (S1), clouds (S2), the two sides' cross-tenant access settings
-(S4, S5) and Conditional Access (S9 to S11): each is one more function in `STEPS`.
+The order is part of the contract, because the first refusal is the one that a person sees and searches for. Home's
+outbound settings (S4) come before the visited tenant's inbound ones (S5), since home issues first; both come before
+the lookup of the guest object (S6), so that a blocked partner learns nothing about who is a guest.
 """
 
 from __future__ import annotations
@@ -14,8 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tunneld.model.reasons import Reason
-from tunneld.policy.directory import Client, Directory, ObjectKey, Resource, ResourceKind, Tenant, User, UserState
+from tunneld.policy.conditional_access.outcome import AccessVerdict, Interaction, Task
+from tunneld.policy.directory import Client, Directory, ObjectKey, Resource, ResourceKind, Tenant, User
+from tunneld.policy.facts import AccessPath, SessionFacts, Surroundings
 from tunneld.policy.refusals import Refusal, refusal
+from tunneld.policy.trace import TraceStep
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,14 @@ class PasswordProof:
 
 
 @dataclass(frozen=True, slots=True)
+class MethodProof:
+    """Something other than a password was presented as the first factor: a passkey, a passcode, another provider."""
+
+    method: str  # a word of Graph's authenticationMethodModes
+    correct: bool
+
+
+@dataclass(frozen=True, slots=True)
 class SessionProof:
     """An earlier sign-in at the home tenant is being used: a session, a code, a refresh token."""
 
@@ -35,31 +43,26 @@ class SessionProof:
     lifetime_s: int
 
 
+Proof = PasswordProof | MethodProof | SessionProof
+
+
 @dataclass(frozen=True, slots=True)
 class SignInRequest:
     """Everything that the decision looks at besides the directory.
 
-    `account` is the home object, None when no account has the typed name. `consented` says whether this account
-    has accepted the tenant's terms before, or just now.
+    `account` is the object that holds the credential: in the home tenant, or in the visited one for a guest from
+    outside all tenants. None when no account has the typed name. `consented` says whether this account has accepted
+    the tenant's terms before, or just now.
     """
 
     tenant: str
     client_id: str
     audience: str
     account: ObjectKey | None
-    proof: PasswordProof | SessionProof
+    proof: Proof
     consented: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class TraceStep:
-    """One step of the decision. No clock and no secret in it: the same input gives the same bytes."""
-
-    step: str
-    check: str
-    tenant: str
-    effect: str  # "pass" | "block"
-    rule: str
+    facts: SessionFacts = SessionFacts()
+    around: Surroundings = Surroundings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +76,22 @@ class Grant:
     client: Client
     resource: Resource
     trace: tuple[TraceStep, ...]
+    path: AccessPath = AccessPath.NONE
+    access: AccessVerdict = AccessVerdict()
 
 
 @dataclass(frozen=True, slots=True)
 class Deny:
-    """Why not: the stable reason, the published code, and the steps that led there."""
+    """Why not: the stable reason, the published code, and the steps that led there.
+
+    `interaction` is what a page could still do about it; None means that asking the user is useless.
+    """
 
     refusal: Refusal
     trace: tuple[TraceStep, ...]
+    interaction: Interaction | None = None
+    path: AccessPath = AccessPath.NONE
+    access: AccessVerdict = AccessVerdict()
 
     @property
     def reason(self) -> Reason:
@@ -102,12 +113,12 @@ class Deny:
 
     @property
     def needs_consent(self) -> bool:
-        """Tell whether a page could still turn this into a grant."""
-        return self.refusal.code == 50014
+        """Tell whether accepting the invitation would turn this into a grant."""
+        return self.interaction is not None and self.interaction.task is Task.REDEMPTION
 
 
 @dataclass(slots=True)
-class _Progress:
+class Progress:
     """What the steps have found so far; lives for one evaluation."""
 
     request: SignInRequest
@@ -119,6 +130,9 @@ class _Progress:
     home: Tenant | None = None
     home_user: User | None = None
     user: User | None = None
+    path: AccessPath = AccessPath.NONE
+    access: AccessVerdict = AccessVerdict()
+    interaction: Interaction | None = None
     trace: list[TraceStep] = field(default_factory=list)
 
 
@@ -127,7 +141,7 @@ Outcome = Refusal | str  # a refusal, or the words that say why the step passed
 
 def evaluate(request: SignInRequest, directory: Directory, now: int) -> Grant | Deny:
     """Decide one sign-in, silent or not. The caller shows pages, mints tokens and writes the log."""
-    progress = _Progress(request, directory, now)
+    progress = Progress(request, directory, now)
     for step, check, judge in STEPS:
         outcome = judge(progress)
         blocked = isinstance(outcome, Refusal)
@@ -136,11 +150,11 @@ def evaluate(request: SignInRequest, directory: Directory, now: int) -> Grant | 
         name = where.name if where else ""
         progress.trace.append(TraceStep(step, check, name, "block" if blocked else "pass", rule))
         if isinstance(outcome, Refusal):
-            return Deny(outcome, tuple(progress.trace))
+            return Deny(outcome, tuple(progress.trace), progress.interaction, progress.path, progress.access)
     return _grant(progress)
 
 
-def _request(at: _Progress) -> Outcome:
+def _request(at: Progress) -> Outcome:
     at.tenant = at.directory.tenant(at.request.tenant)
     if at.tenant is None:
         return refusal(90002)
@@ -153,7 +167,7 @@ def _request(at: _Progress) -> Outcome:
     return f"{at.resource.kind} {at.resource.id}"
 
 
-def _home_authentication(at: _Progress) -> Outcome:
+def _home_authentication(at: Progress) -> Outcome:
     account, proof = at.request.account, at.request.proof
     if isinstance(proof, PasswordProof) and proof.locked:
         return refusal(50053)
@@ -161,12 +175,14 @@ def _home_authentication(at: _Progress) -> Outcome:
     at.home_user = at.directory.user(account) if account else None
     if at.home_user is None or at.home_user.home is not None:
         return refusal(50034)
-    if isinstance(proof, PasswordProof) and not proof.correct:
+    if isinstance(proof, PasswordProof | MethodProof) and not proof.correct:
         return refusal(50126)
-    if at.home_user.state is not UserState.ACTIVE:
+    if not at.home_user.enabled:
         return refusal(50057)
     if isinstance(proof, PasswordProof):
         return "password"
+    if isinstance(proof, MethodProof):
+        return proof.method
     if proof.revoked:
         return refusal(50173)
     if at.now - proof.authenticated_at >= proof.lifetime_s:
@@ -174,30 +190,31 @@ def _home_authentication(at: _Progress) -> Outcome:
     return "session"
 
 
-def _object_in_tenant(at: _Progress) -> Outcome:
+def _object_in_tenant(at: Progress) -> Outcome:
     assert at.tenant is not None
     assert at.request.account is not None
     at.user = at.directory.presence(at.tenant, at.request.account)
     if at.user is None:
         return refusal(50020)
-    if at.user.state is UserState.DISABLED:
+    if not at.user.enabled:
         return refusal(50057)
     return f"{at.user.user_type} {at.user.oid}"
 
 
-def _redemption(at: _Progress) -> Outcome:
+def _redemption(at: Progress) -> Outcome:
     assert at.tenant is not None
     assert at.user is not None
     if at.user.home is None:
         return "own user"
     if at.request.consented:
         return "accepted"
-    if at.user.state is UserState.PENDING or at.tenant.consent_required:
+    if at.user.pending or at.tenant.consent_required:
+        at.interaction = Interaction(Task.REDEMPTION)
         return refusal(50014)
     return "not asked for"
 
 
-def _assignment(at: _Progress) -> Outcome:
+def _assignment(at: Progress) -> Outcome:
     assert at.tenant is not None
     assert at.user is not None
     assert at.resource is not None
@@ -215,7 +232,7 @@ def _assignment(at: _Progress) -> Outcome:
     return "no assignment needed"
 
 
-STEPS: tuple[tuple[str, str, Callable[[_Progress], Outcome]], ...] = (
+STEPS: tuple[tuple[str, str, Callable[[Progress], Outcome]], ...] = (
     ("S0", "request", _request),
     ("S3", "home authentication", _home_authentication),
     ("S6", "object in the tenant", _object_in_tenant),
@@ -224,11 +241,13 @@ STEPS: tuple[tuple[str, str, Callable[[_Progress], Outcome]], ...] = (
 )
 
 
-def _grant(at: _Progress) -> Grant:
+def _grant(at: Progress) -> Grant:
     assert at.tenant is not None
     assert at.user is not None
     assert at.home is not None
     assert at.home_user is not None
     assert at.client is not None
     assert at.resource is not None
-    return Grant(at.tenant, at.user, at.home, at.home_user, at.client, at.resource, tuple(at.trace))
+    return Grant(
+        at.tenant, at.user, at.home, at.home_user, at.client, at.resource, tuple(at.trace), at.path, at.access
+    )

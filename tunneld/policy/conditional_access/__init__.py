@@ -1,0 +1,1 @@
+"""Conditional Access: policies as Graph has them, compiled, evaluated and linted. Pure."""

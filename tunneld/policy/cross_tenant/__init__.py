@@ -1,0 +1,1 @@
+"""Cross-tenant access settings: documents as Graph has them, effective values, tenant restrictions. Pure."""

@@ -1,0 +1,163 @@
+"""Cross-tenant access settings as they act: a partner's property where it has one, else the default's, and which.
+
+Property names are Graph's. The unit of inheritance is the top-level property: a partner's null means the default's
+value as a whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Generic, TypeVar
+
+Value = TypeVar("Value")
+
+
+class AccessType(StrEnum):
+    """Whether the named targets are let in or kept out; the rest is treated the other way."""
+
+    ALLOWED = "allowed"
+    BLOCKED = "blocked"
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """One target list. `everything` stands for AllUsers or AllApplications; ids are lower case, keywords as written."""
+
+    access: AccessType
+    everything: bool = True
+    ids: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class B2BSetting:
+    """One direction of collaboration, direct connect or tenant restrictions: both lists must pass."""
+
+    users: Targets
+    applications: Targets
+
+
+@dataclass(frozen=True, slots=True)
+class InboundTrust:
+    """Which claims made at home may satisfy a grant control here."""
+
+    mfa: bool = False
+    compliant_device: bool = False
+    hybrid_joined: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AutomaticConsent:
+    """Automatic redemption: inbound at the visited tenant and outbound at home are needed together."""
+
+    inbound: bool = False
+    outbound: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RedemptionOrder:
+    """Which identity providers an invitation may be redeemed with, in which order, and what is left when none fits."""
+
+    primary: tuple[str, ...] = ("azureActiveDirectory", "externalFederation", "socialIdentityProviders")
+    fallback: str = "defaultConfiguredIdp"
+
+
+OPEN = B2BSetting(Targets(AccessType.ALLOWED), Targets(AccessType.ALLOWED))
+CLOSED = B2BSetting(Targets(AccessType.BLOCKED), Targets(AccessType.BLOCKED))
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """A default or a partner object; None inherits. What a tenant starts with is `SERVICE_DEFAULT`."""
+
+    collaboration_inbound: B2BSetting | None = None
+    collaboration_outbound: B2BSetting | None = None
+    direct_connect_inbound: B2BSetting | None = None
+    direct_connect_outbound: B2BSetting | None = None
+    tenant_restrictions: B2BSetting | None = None
+    inbound_trust: InboundTrust | None = None
+    redemption_order: RedemptionOrder | None = None
+    automatic_consent: AutomaticConsent | None = None  # a partner's only
+    user_sync_allowed: bool = False  # a partner's `identitySynchronization`; never inherited
+    service_provider: bool = False
+    in_multi_tenant_organization: bool = False
+    block_service_provider_outbound: bool = False
+
+
+SERVICE_DEFAULT = Settings(
+    collaboration_inbound=OPEN, collaboration_outbound=OPEN, direct_connect_inbound=CLOSED,
+    direct_connect_outbound=CLOSED, tenant_restrictions=CLOSED, inbound_trust=InboundTrust(),
+    redemption_order=RedemptionOrder(), automatic_consent=AutomaticConsent(),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Effective(Generic[Value]):
+    """A value and whose it is: "partner", "default" (an administrator's) or "service" (never changed)."""
+
+    value: Value
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class CrossTenantPolicy:
+    """All of one tenant's settings. Looking one up costs the same with no partner and with a hundred thousand."""
+
+    id: str = ""  # what a tenant-restriction header names
+    default: Settings = SERVICE_DEFAULT
+    is_service_default: bool = True
+    partners: Mapping[str, Settings] = field(default_factory=dict)  # by tenant id
+    allowed_clouds: frozenset[str] = frozenset()
+
+    def collaboration_inbound(self, partner: str) -> Effective[B2BSetting]:
+        """Return who of `partner` (a tenant id) may come in as a guest, and to what."""
+        own = self._partner(partner).collaboration_inbound
+        return self._pick(own, self.default.collaboration_inbound, OPEN)
+
+    def collaboration_outbound(self, partner: str) -> Effective[B2BSetting]:
+        """Return who of us may visit `partner`, and what there."""
+        own = self._partner(partner).collaboration_outbound
+        return self._pick(own, self.default.collaboration_outbound, OPEN)
+
+    def direct_connect_inbound(self, partner: str) -> Effective[B2BSetting]:
+        """Return who of `partner` may come in without an object here."""
+        own = self._partner(partner).direct_connect_inbound
+        return self._pick(own, self.default.direct_connect_inbound, CLOSED)
+
+    def direct_connect_outbound(self, partner: str) -> Effective[B2BSetting]:
+        """Return who of us may reach `partner` without an object there."""
+        own = self._partner(partner).direct_connect_outbound
+        return self._pick(own, self.default.direct_connect_outbound, CLOSED)
+
+    def tenant_restrictions(self, account_tenant: str) -> Effective[B2BSetting]:
+        """Return what accounts of `account_tenant` may reach from our network."""
+        own = self._partner(account_tenant).tenant_restrictions
+        return self._pick(own, self.default.tenant_restrictions, CLOSED)
+
+    def inbound_trust(self, partner: str) -> Effective[InboundTrust]:
+        """Return which of `partner`'s claims count here."""
+        return self._pick(self._partner(partner).inbound_trust, self.default.inbound_trust, InboundTrust())
+
+    def redemption_order(self, partner: str = "") -> Effective[RedemptionOrder]:
+        """Return the order in which identity providers are tried for an invitation."""
+        own = self._partner(partner).redemption_order
+        return self._pick(own, self.default.redemption_order, RedemptionOrder())
+
+    def automatic_consent(self, partner: str) -> Effective[AutomaticConsent]:
+        """Return whether prompts are suppressed; only a partner object can say so."""
+        own = self._partner(partner).automatic_consent
+        return Effective(own, "partner") if own is not None else Effective(AutomaticConsent(), "service")
+
+    def _partner(self, partner: str) -> Settings:
+        return self.partners.get(partner, _NOTHING)
+
+    def _pick(self, own: Value | None, default: Value | None, service: Value) -> Effective[Value]:
+        if own is not None:
+            return Effective(own, "partner")
+        if default is not None and not self.is_service_default:
+            return Effective(default, "default")
+        return Effective(service if default is None else default, "service")
+
+
+_NOTHING = Settings()

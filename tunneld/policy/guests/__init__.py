@@ -1,0 +1,1 @@
+"""Guests from invitation to offboarding: external collaboration settings, redemption, synchronization. Pure."""
