@@ -4,4 +4,6 @@ from __future__ import annotations
 
 from tunneld.policy.objects import ObjectKind
 
-KINDS: dict[str, ObjectKind] = {kind.name: kind for kind in ()}
+_ALL: tuple[ObjectKind, ...] = ()
+
+KINDS: dict[str, ObjectKind] = {kind.name: kind for kind in _ALL}
