@@ -469,7 +469,7 @@ async def _connected(loop: asyncio.AbstractEventLoop, mux: Mux, port: int, conte
 
 @needs_envoy
 async def test_our_streams_through_an_envoy(tmp_path: Path) -> None:
-    """Bytes both ways beyond every window, half-close in both orders, several flows, and resets in both directions."""
+    """Bytes both ways beyond every window, half-close, several flows, and resets in both directions."""
     async with envoy_road(tmp_path) as flows:
         payload = bytes(range(256)) * 8192
         near, far = await flows.open()
@@ -494,9 +494,11 @@ async def test_our_streams_through_an_envoy(tmp_path: Path) -> None:
         pairs[1][1].reset()
         assert await pairs[1][0].receive_until_reset() == 0
         for near, far in pairs[2:]:
+            # In this order only: an origin that ends first makes Envoy reset what is left of the request (RFC 9113 §8.1).
             near.finish()
+            assert await far.receive_all() == b""
             far.finish()
-            assert await near.receive_all() == await far.receive_all() == b""
+            assert await near.receive_all() == b""
         await until(lambda: not flows.mux.codec.streams)
         assert flows.mux.codec.failed is None
         assert flows.ended.count(Reason.COMPLETED) == 4
