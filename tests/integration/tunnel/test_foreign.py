@@ -494,7 +494,7 @@ async def test_our_streams_through_an_envoy(tmp_path: Path) -> None:
         pairs[1][1].reset()
         assert await pairs[1][0].receive_until_reset() == 0
         for near, far in pairs[2:]:
-            # In this order only: an origin that ends first makes Envoy reset what is left of the request (RFC 9113 §8.1).
+            # In this order only: where the origin ends first, Envoy resets what is left of the request (RFC 9113 §8.1)
             near.finish()
             assert await far.receive_all() == b""
             far.finish()
