@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from tunneld.client.cause import set_cause
 from tunneld.client.flow import ClientFlow, FlowStream, refusal_reason
 from tunneld.client.ports import Credentials, Denied, EdgeAddress
 from tunneld.model.address import format_authority
@@ -160,6 +161,9 @@ class EdgeLink:
 
     async def offer(self, application: str, grant: Grant) -> None:
         """Fetch the application's token, have the edge accept it, and open what waits. Never raises Denied."""
+        if grant.waiting:
+            first = grant.waiting[0].record
+            set_cause(first.correlation_id, first.flow_id)
         try:
             async with asyncio.timeout(TOKEN_S):
                 token = await self.credentials.app_token(application)

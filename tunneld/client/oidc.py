@@ -25,6 +25,7 @@ from tunneld.client.answers import (
     read_text,
     read_url,
 )
+from tunneld.client.cause import cause_headers
 from tunneld.client.ports import Denied
 from tunneld.model.reasons import Reason
 
@@ -246,9 +247,10 @@ class Provider:
         answer = await self._send("POST", tenant.token_endpoint, data={"client_id": CLIENT_ID, **form})
         return _grant(answer, _json(answer))
 
-    async def _send(self, method: str, url: str, **parts: Any) -> Answer:
+    async def _send(self, method: str, url: str, headers: Mapping[str, str] | None = None, **parts: Any) -> Answer:
         self.requests += 1
         body = bytearray()
+        parts["headers"] = {**cause_headers(), **(headers or {})}
         try:
             async with self._http.stream(method, url, **parts) as answer:
                 async for chunk in answer.aiter_bytes():
