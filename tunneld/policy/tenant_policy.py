@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from tunneld.policy.conditional_access.compiled import ConditionalAccess
 from tunneld.policy.cross_tenant.effective import CrossTenantPolicy
+from tunneld.policy.federation.compiled import Federations
 from tunneld.policy.guests.collaboration import Collaboration
 
 
@@ -16,3 +17,4 @@ class TenantPolicy:
     cross_tenant: CrossTenantPolicy = field(default_factory=CrossTenantPolicy)
     collaboration: Collaboration = field(default_factory=Collaboration)
     conditional_access: ConditionalAccess = field(default_factory=ConditionalAccess)
+    federation: Federations = field(default_factory=Federations)
