@@ -59,30 +59,38 @@ def read_form(page: str) -> tuple[Form | None, str]:
 
 
 def sign_in(url: str, *, username: str, password: str, ca: Path) -> str:
-    """Walk the pages from `url` to the callback on loopback; return what the callback page says.
+    """Walk the pages from `url` to the callback on loopback; return what the callback page says."""
+    context = create_default_context(cafile=str(ca))
+    with httpx.Client(verify=context, follow_redirects=False, trust_env=False, timeout=20.0) as browser:
+        return walk(browser, url, username=username, password=password)
+
+
+def walk(browser: httpx.Client, url: str, *, username: str, password: str, stop_at: str | None = None) -> str:
+    """Walk the pages to the words of the last one, or to the redirect that begins with `stop_at`, and return it.
 
     Raises SignInError when a page comes back with the same question, which is how a wrong password looks.
     """
-    context = create_default_context(cafile=str(ca))
     asked = 0
-    with httpx.Client(verify=context, follow_redirects=False, trust_env=False, timeout=20.0) as browser:
-        response = browser.get(url)
-        for _ in range(MAX_STEPS):
-            if response.is_redirect:
-                response = browser.get(urljoin(str(response.url), response.headers["location"]))
-                continue
-            form, words = read_form(response.text)
-            if urlsplit(str(response.url)).scheme == "http" or form is None:
-                if response.is_error:
-                    raise SignInError(f"{response.status_code} from {urlsplit(str(response.url)).path}: {words}")
-                return words
-            if "password" in form.fields:
-                asked += 1
-                if asked > 1:
-                    raise SignInError(f"the page asked again: {words}")
-            fields = form.fields | {
-                name: value for name, value in (("username", username), ("password", password)) if name in form.fields
-            }
-            target = urljoin(str(response.url), form.action)
-            response = browser.request(form.method, target, data=fields if form.method == "POST" else None)
+    response = browser.get(url)
+    for _ in range(MAX_STEPS):
+        if response.is_redirect:
+            target = urljoin(str(response.url), response.headers["location"])
+            if stop_at is not None and target.startswith(stop_at):
+                return target
+            response = browser.get(target)
+            continue
+        form, words = read_form(response.text)
+        if urlsplit(str(response.url)).scheme == "http" or form is None:
+            if response.is_error or stop_at is not None:
+                raise SignInError(f"{response.status_code} from {urlsplit(str(response.url)).path}: {words}")
+            return words
+        if "password" in form.fields:
+            asked += 1
+            if asked > 1:
+                raise SignInError(f"the page asked again: {words}")
+        fields = form.fields | {
+            name: value for name, value in (("username", username), ("password", password)) if name in form.fields
+        }
+        target = urljoin(str(response.url), form.action)
+        response = browser.request(form.method, target, data=fields if form.method == "POST" else None)
     raise SignInError(f"no end after {MAX_STEPS} pages")

@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Any
 
 from tunneld.lab import world
+from tunneld.lab.administrators import AdministratorTokens
 from tunneld.lab.configuration import Configuration, write
 from tunneld.lab.control import Control
 from tunneld.lab.processes import Program, Programs
@@ -37,6 +38,7 @@ class Lab:
     idp: Program
     edges: dict[str, Program]
     daemon: Program
+    administrators: AdministratorTokens
     ready: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -67,6 +69,8 @@ def running(state: Path, say: Say, *, adapt: Adapt = lambda _: None) -> Iterator
         lab = _start(configuration, programs, say)
         held.close()  # every port has its listener now
         _enter_home(lab, say)
+        for fault in lab.administrators.renew():
+            raise SignInError(fault)
         lab.ready = ready_line(lab)
         yield lab
         say("stopping")
@@ -80,6 +84,8 @@ def up(state: Path, *, say: Say, announce: Callable[[str], None]) -> None:
             say(line)
         while True:
             time.sleep(WATCH_S)
+            for fault in lab.administrators.renew():
+                say(fault)
             for program in lab.programs.ended():
                 say(f"{program.name} ended with status {program.exit_status()}; to start it again: {program.command}")
 
@@ -112,7 +118,7 @@ def ready_line(lab: Lab) -> dict[str, Any]:
             tenant.upn(user): {"password": configuration.secrets.passwords[tenant.upn(user)], "tenant": tenant.name}
             for tenant in world.TENANTS for user in tenant.users if user.home is None
         },
-        "admin": None,
+        "admin": {tenant.name: {"token": str(lab.administrators.file(tenant.name))} for tenant in world.TENANTS},
         "canaries": configuration.secrets.canaries,
         "pids": {
             "daemon": lab.daemon.pid,
@@ -155,7 +161,7 @@ def _start(configuration: Configuration, programs: Programs, say: Say) -> Lab:
     daemon = programs.start("daemon", "run", "--config", str(file("daemon.toml")))
     daemon.wait_ready()
     say(f"daemon is ready (pid {daemon.pid})")
-    return Lab(configuration, programs, applications, idp, edges, daemon)
+    return Lab(configuration, programs, applications, idp, edges, daemon, AdministratorTokens(configuration))
 
 
 def _enter_home(lab: Lab, say: Say) -> None:

@@ -63,6 +63,7 @@ class User:
     user_type: str = "member"
     home: str | None = None  # tenant name, for a guest object
     groups: tuple[str, ...] = ("lab-users",)
+    roles: tuple[str, ...] = ()  # directory roles, over the whole tenant
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class Tenant:
     segments: tuple[Segment, ...] = ()
     origins: tuple[Origin, ...] = ()
     user_types: tuple[str, ...] = ("member",)
-    cloud: str = "public"
+    cloud: str = "microsoftonline.com"
 
     @property
     def id(self) -> str:
@@ -137,11 +138,12 @@ def _private_segments(*catch_all: str) -> tuple[Segment, ...]:
 
 
 _ALEX = User("alex")
+_ADMIN = User("admin", groups=(), roles=("Global Administrator",))  # changes settings, uses no application
 _OVERLAP = "10.20.0.0/16"  # two partners use the same private network: only the active tenant can tell which is meant
 
 CONTOSO = Tenant(
     "contoso", "Contoso", "contoso.example",
-    users=(_ALEX, User("robin"), User("casey", groups=())),
+    users=(_ALEX, User("robin"), User("casey", groups=()), _ADMIN),
     channels=("private", "internet", "microsoft"),
     segments=(
         *_private_segments("*.contoso.internal", "10.10.0.0/16"),
@@ -157,22 +159,27 @@ CONTOSO = Tenant(
 )
 FABRIKAM = Tenant(
     "fabrikam", "Fabrikam", "fabrikam.example",
-    users=(User("alex", "guest", home="contoso"), User("frances")),
+    users=(User("alex", "guest", home="contoso"), User("frances"), _ADMIN),
     channels=("private",), segments=_private_segments("*.corp.internal", _OVERLAP),
     origins=_private_origins("corp.internal", "10.20.1.10"), user_types=("member", "guest"),
 )
 WOODGROVE = Tenant(
     "woodgrove", "Woodgrove Bank", "woodgrove.example",
-    users=(User("alex", "member", home="contoso"), User("wanda")),
+    users=(User("alex", "member", home="contoso"), User("wanda"), _ADMIN),
     channels=("private",), segments=_private_segments("*.corp.internal", _OVERLAP),
     origins=_private_origins("corp.internal", "10.20.1.10"), user_types=("member", "guest"),
 )
-TAILSPIN = Tenant("tailspin", "Tailspin Toys", "tailspin.example", users=(User("taylor"),))
+TAILSPIN = Tenant("tailspin", "Tailspin Toys", "tailspin.example", users=(User("taylor"), _ADMIN))
 NORTHWIND = Tenant(
-    "northwind", "Northwind Agency", "northwind.example", users=(User("noor"),), cloud="government",
+    "northwind", "Northwind Agency", "northwind.example", users=(User("noor"), _ADMIN), cloud="microsoftonline.us",
 )
 TENANTS = (CONTOSO, FABRIKAM, WOODGROVE, TAILSPIN, NORTHWIND)
 
 PUBLIC_ORIGIN = Origin("public", "public.example", 80, "http", "")
 BLOCKED_HOST = "gambling.example"  # the Internet channel's one block rule
 LAB_USER = CONTOSO.upn(_ALEX)
+
+
+def administrator(tenant: Tenant) -> str:
+    """Return the name of the account that may change everything in a tenant."""
+    return tenant.upn(_ADMIN)
