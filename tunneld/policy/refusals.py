@@ -65,6 +65,17 @@ _TABLE: dict[int, tuple[str, Reason, str]] = {
     50020: ("access_denied", Reason.TENANT_UNKNOWN, "The external account does not exist in the tenant."),
     50105: ("access_denied", Reason.APPLICATION_NOT_ASSIGNED, "The user is not assigned to the application."),
     65004: ("access_denied", Reason.LOGIN_FAILED, "The user declined to consent."),
+    65001: ("interaction_required", Reason.INTERACTION_REQUIRED, "The user has not consented to the application."),
+    90094: ("interaction_required", Reason.INTERACTION_REQUIRED, "An administrator has to consent to the application."),
+    # Between tenants
+    500212: ("access_denied", Reason.HOME_OUTBOUND, "The home tenant's policy does not let the user into the tenant."),
+    500213: ("access_denied", Reason.RESOURCE_INBOUND, "The tenant's cross-tenant access policy keeps the user out."),
+    500021: ("access_denied", Reason.TENANT_RESTRICTED, "The network does not permit access to the tenant."),
+    500022: ("access_denied", Reason.TENANT_RESTRICTED, "The tenant is not in the network's list of permitted tenants."),
+    5000211: ("access_denied", Reason.TENANT_RESTRICTED, "The network's tenant restrictions policy forbids the access."),
+    90038: ("invalid_request", Reason.CLOUD_FORBIDDEN, "The tenant is in a cloud that does not accept the account's."),
+    1000104: ("access_denied", Reason.CLOUD_FORBIDDEN, "The home tenant does not allow the tenant's cloud."),
+    90071: ("access_denied", Reason.RESOURCE_INBOUND, "The tenant has to accept multifactor authentication at home."),
     # Pages and servers
     90013: ("invalid_request", Reason.MALFORMED_REQUEST, "The page is out of date. Start again."),
     90033: ("temporarily_unavailable", Reason.FLOOD, "Too many sign-ins at once. Try again later."),
