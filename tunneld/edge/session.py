@@ -306,6 +306,8 @@ class EdgeSession:
             refused = missing
         else:
             record.application = flow.application = grant.application
+            if grant.sign_in is not None:
+                record.token_id, record.home_tenant, record.user_type = grant.sign_in
             decision = admit_flow(gate, grant, record.destination, record.port, Protocol.TCP, now=time.time())
             if isinstance(decision, Refuse):
                 refused = decision.reason

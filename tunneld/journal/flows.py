@@ -69,6 +69,9 @@ class FlowRecord:
     source_port: int | None = None
     destination_ip: str | None = None
     user: str | None = None
+    token_id: str | None = None
+    home_tenant: str | None = None
+    user_type: str | None = None
     fingerprint: int = 0
     meter: Meter | None = None
 

@@ -126,6 +126,8 @@ def line(record: FlowRecord, *, ended: bool) -> str:
         f',"destination_ip":{_text(record.destination_ip)},"tenant":{_text(record.tenant)},"user":{_text(record.user)}'
         f',"channel":{_text(record.channel)},"rule_id":{_text(record.rule_id)}'
         f',"application":{_text(record.application)},"action":{_text(record.action)}'
+        f',"token_id":{_text(record.token_id)},"home_tenant":{_text(record.home_tenant)}'
+        f',"user_type":{_text(record.user_type)}'
     )
     if not ended:
         return head + ',"state":"active"}\n'

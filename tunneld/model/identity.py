@@ -21,7 +21,8 @@ class VerifiedClaims(NamedTuple):
     """The claims of an access token whose signature, issuer, times and kind were verified. Nobody judged them yet.
 
     `jkt` is the key the token is bound to (RFC 7800 `cnf`), None for an unbound one. `user_type` is "guest",
-    "member" or None where the token does not say. Times are seconds since the epoch.
+    "member" or None where the token does not say. `home_tenant` is the account's own tenant, None where the account
+    belongs to none. Times are seconds since the epoch.
     """
 
     issuer: str
@@ -41,3 +42,4 @@ class VerifiedClaims(NamedTuple):
     expires_at: int
     authentication_contexts: frozenset[str] = frozenset()
     capabilities: frozenset[str] = frozenset()
+    home_tenant: str | None = None

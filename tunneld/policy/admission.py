@@ -21,12 +21,21 @@ MAX_DECISIONS = 65536  # about 10 MiB; a user with more distinct destinations th
 Classify = Callable[[str, int, Protocol], Verdict]
 
 
+class SignIn(NamedTuple):
+    """Which sign-in a token came from, for the traffic log: it joins what the network saw with who signed in."""
+
+    token_id: str
+    home_tenant: str | None
+    user_type: str | None
+
+
 class Admit(NamedTuple):
     """Yes, until `expires_at` (seconds since the epoch). `application` is None outside the private channel."""
 
     expires_at: float
     application: str | None = None
     rule_id: str | None = None
+    sign_in: SignIn | None = None
 
 
 class Refuse(NamedTuple):
@@ -64,7 +73,7 @@ def admit_session(tunnel: Tunnel, claims: VerifiedClaims, *, profile_assigned: b
         return refusal
     if not profile_assigned:
         return Refuse(Reason.PROFILE_NOT_ASSIGNED, tunnel.channel)
-    return Admit(_until(tunnel, claims))
+    return Admit(_until(tunnel, claims), sign_in=_sign_in(claims))
 
 
 def admit_token(
@@ -84,7 +93,7 @@ def admit_token(
         return Refuse(Reason.TOKEN_AUDIENCE, "a channel token is no application token")
     if claims.audience not in applications:
         return Refuse(Reason.PROFILE_NOT_ASSIGNED, "no profile of the user has this application")
-    return Admit(_until(tunnel, claims), claims.audience)
+    return Admit(_until(tunnel, claims), claims.audience, sign_in=_sign_in(claims))
 
 
 class DestinationGate:
@@ -164,6 +173,10 @@ def _bearer(tunnel: Tunnel, claims: VerifiedClaims, now: float) -> Refuse | None
     if now >= claims.expires_at + CLOCK_SKEW_S:  # a cached verification outlives its token
         return Refuse(Reason.TOKEN_EXPIRED)
     return None
+
+
+def _sign_in(claims: VerifiedClaims) -> SignIn:
+    return SignIn(claims.token_id, claims.home_tenant, claims.user_type)
 
 
 def _until(tunnel: Tunnel, claims: VerifiedClaims) -> float:

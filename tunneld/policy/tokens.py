@@ -69,6 +69,7 @@ def verify(token: CompactToken, key: PublishedKey, trust: Trust, *, now: float) 
         expires_at=expires_at,
         authentication_contexts=_texts(claims, "acrs"),
         capabilities=frozenset(name.lower() for name in _texts(claims, "xms_cc")),
+        home_tenant=_home_tenant(claims, trust),
     )
 
 
@@ -165,6 +166,14 @@ def _user_type(claims: dict[str, object]) -> str | None:
     if type(account) is not int or account not in (0, 1):
         raise TokenError(Reason.TOKEN_MALFORMED, "acct is neither 0 nor 1")
     return "guest" if account else "member"
+
+
+def _home_tenant(claims: dict[str, object], trust: Trust) -> str | None:
+    """Return the tenant in `idp`, else the issuer's. For records only: nobody may be authorized by it."""
+    if "idp" not in claims:
+        return trust.tenant_id
+    found = _GUID.search(_text(claims, "idp", limit=2048).lower())
+    return found[0] if found is not None else None
 
 
 def _bound_key(claims: dict[str, object]) -> str | None:

@@ -14,6 +14,7 @@ from tunneld.policy.admission import (
     Admit,
     DestinationGate,
     Refuse,
+    SignIn,
     Tunnel,
     admit_flow,
     admit_session,
@@ -26,6 +27,7 @@ OTHER_APPLICATION = "aaaaaaaa-0000-4000-8000-000000000002"
 PERSON = ClientIdentity(TENANT, USER, JKT, NOW + 1800.0)
 TUNNEL = Tunnel(TENANT, Channel.PRIVATE, CHANNEL, PERSON, frozenset({CLIENT}))
 BEARER_ONLY = TUNNEL._replace(client=None)
+SIGN_IN = SignIn("t", OTHER_TENANT, "guest")
 
 
 def said(**changes: Any) -> VerifiedClaims:
@@ -34,6 +36,7 @@ def said(**changes: Any) -> VerifiedClaims:
         issuer=ISSUER, tenant_id=TENANT, oid=USER, subject="s", audience=CHANNEL, client_id=CLIENT,
         scopes=frozenset({"user_impersonation"}), groups=frozenset(), user_type="guest", token_id="t",
         session_id=None, jkt=JKT, issued_at=NOW - 60, not_before=NOW - 60, expires_at=NOW + 3600,
+        home_tenant=OTHER_TENANT,
     )  # fmt: skip
     return usual._replace(**changes)
 
@@ -61,9 +64,9 @@ BROKEN = [
 
 def test_a_session_is_admitted_until_token_or_certificate_ends() -> None:
     """The earlier of the two ends is the session's."""
-    assert admit_session(TUNNEL, said(), profile_assigned=True, now=NOW) == Admit(NOW + 1800.0)
+    assert admit_session(TUNNEL, said(), profile_assigned=True, now=NOW) == Admit(NOW + 1800.0, sign_in=SIGN_IN)
     brief = said(expires_at=NOW + 10)
-    assert admit_session(TUNNEL, brief, profile_assigned=True, now=NOW) == Admit(NOW + 10)
+    assert admit_session(TUNNEL, brief, profile_assigned=True, now=NOW) == Admit(NOW + 10, sign_in=SIGN_IN)
 
 
 @pytest.mark.parametrize(("tunnel", "changes", "reason"), BROKEN)
@@ -96,14 +99,14 @@ def test_an_application_token_is_admitted_for_its_application() -> None:
     """The grant names the application that the token was issued for."""
     claims = said(audience=AUDIENCE)
     grant = admit_token(TUNNEL, claims, user=USER, applications={AUDIENCE}, now=NOW)
-    assert grant == Admit(NOW + 1800.0, AUDIENCE)
+    assert grant == Admit(NOW + 1800.0, AUDIENCE, sign_in=SIGN_IN)
 
 
 def test_an_unbound_token_is_admitted_where_there_is_no_certificate() -> None:
     """The interoperability listener takes full unbound tokens, and their own end counts."""
     claims = said(audience=AUDIENCE, jkt=None)
     grant = admit_token(BEARER_ONLY, claims, user=None, applications={AUDIENCE}, now=NOW)
-    assert grant == Admit(NOW + 3600, AUDIENCE)
+    assert grant == Admit(NOW + 3600, AUDIENCE, sign_in=SIGN_IN)
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,29 @@ def test_the_usual_token_becomes_typed_claims() -> None:
         not_before=NOW - 60,
         expires_at=NOW + 3600,
         capabilities=frozenset({"cp1"}),
+        home_tenant=TENANT,
     )
+
+
+@pytest.mark.parametrize(
+    ("idp", "home"),
+    [
+        (f"https://login.test/{OTHER_TENANT}/v2.0", OTHER_TENANT),
+        (f"https://sts.windows.net/{OTHER_TENANT.upper()}/", OTHER_TENANT),
+        ("live.com", None),
+        ("mail", None),
+    ],
+)
+def test_the_home_tenant_is_the_one_that_idp_names(idp: str, home: str | None) -> None:
+    """A guest's home, whichever form the issuer has; an account outside all tenants has none."""
+    assert believe(sign(claims(idp=idp))).home_tenant == home
+
+
+@pytest.mark.parametrize("idp", [7, None, [], "", "x" * 2049])
+def test_a_claim_of_home_that_is_no_text_is_refused(idp: object) -> None:
+    """The log must not be fed with anything else."""
+    with pytest.raises(TokenError):
+        believe(sign(claims(idp=idp)))
 
 
 def test_optional_claims_may_be_absent() -> None:
