@@ -61,6 +61,7 @@ class Change:
 
 Put = Callable[["Directory", str, Mapping[str, GraphObject | None]], "Directory"]
 Check = Callable[["Directory", str, GraphObject], Conflict | None]
+CheckDelete = Callable[["Directory", str, str], Conflict | None]
 
 
 def no_contradiction(directory: Directory, tenant_id: str, value: GraphObject) -> Conflict | None:
@@ -69,11 +70,21 @@ def no_contradiction(directory: Directory, tenant_id: str, value: GraphObject) -
     return None
 
 
+def free_to_go(directory: Directory, tenant_id: str, object_id: str) -> Conflict | None:
+    """Let every object be deleted."""
+    del directory, tenant_id, object_id
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class ObjectKind:
-    """One row of the table: `put(directory, tenant id, {id: value or None})` returns the directory with them in it."""
+    """One row of the table: `put(directory, tenant id, {id: value or None})` returns the directory with them in it.
+
+    `check_delete(directory, tenant id, object id)` sees the directory as it is without the object.
+    """
 
     name: str
     model: type[GraphObject]
     put: Put
     check: Check = no_contradiction
+    check_delete: CheckDelete = free_to_go

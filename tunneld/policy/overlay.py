@@ -22,10 +22,13 @@ def change_directory(directory: Directory, changes: Sequence[Change]) -> Directo
     """
     changed = put_objects(directory, changes)
     for change in changes:
-        if change.value is not None:
-            conflict = KINDS[change.ref.kind].check(changed, change.ref.tenant_id, change.value)
-            if conflict is not None:
-                return conflict
+        ref, kind = change.ref, KINDS[change.ref.kind]
+        if change.value is None:
+            conflict = kind.check_delete(changed, ref.tenant_id, ref.id)
+        else:
+            conflict = kind.check(changed, ref.tenant_id, change.value)
+        if conflict is not None:
+            return conflict
     return changed
 
 
