@@ -76,6 +76,11 @@ _TABLE: dict[int, tuple[str, Reason, str]] = {
     90038: ("invalid_request", Reason.CLOUD_FORBIDDEN, "The tenant is in a cloud that does not accept the account's."),
     1000104: ("access_denied", Reason.CLOUD_FORBIDDEN, "The home tenant does not allow the tenant's cloud."),
     90071: ("access_denied", Reason.RESOURCE_INBOUND, "The tenant has to accept multifactor authentication at home."),
+    # Another identity provider vouches
+    50107: ("access_denied", Reason.LOGIN_FAILED, "The requested federation does not exist in the tenant."),
+    50008: ("access_denied", Reason.LOGIN_FAILED, "The token of the identity provider is missing or not valid."),
+    40010: ("temporarily_unavailable", Reason.IDP_UNREACHABLE, "The identity provider cannot be reached."),
+    5000819: ("access_denied", Reason.LOGIN_FAILED, "The email address is missing or not in the federation's domains."),
     # Pages and servers
     90013: ("invalid_request", Reason.MALFORMED_REQUEST, "The page is out of date. Start again."),
     90033: ("temporarily_unavailable", Reason.FLOOD, "Too many sign-ins at once. Try again later."),
