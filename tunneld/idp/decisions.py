@@ -2,36 +2,69 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from starlette.requests import Request
 
 from tunneld.idp.answers import correlation_of
 from tunneld.idp.provider import Provider
 from tunneld.idp.sessions import proof_of
 from tunneld.idp.store import Session
-from tunneld.policy.directory import Tenant
-from tunneld.policy.sign_in import Deny, Grant, PasswordProof, SessionProof, SignInRequest, evaluate
+from tunneld.policy.directory import Client, ObjectKey, Tenant
+from tunneld.policy.sign_in import Deny, Grant, MethodProof, PasswordProof, SessionProof, SignInRequest, evaluate
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What access is asked for, whoever asks."""
+
+    tenant: Tenant
+    client: Client
+    audience: str
+    contexts: tuple[str, ...] = ()
+    user_action: str = ""
+    interactive: bool = True
+
+
+def judge(provider: Provider, question: SignInRequest) -> Grant | Deny:
+    """Return the decision without writing it down: for a page that asks what it is about."""
+    return evaluate(question, provider.directory, provider.now())
 
 
 async def decide(
-    provider: Provider, request: Request, wanted: SignInRequest, *, via: str, typed: str = ""
+    provider: Provider, request: Request, question: SignInRequest, *, via: str, typed: str = ""
 ) -> Grant | Deny:
     """Judge a sign-in and record the judgement. `typed` is the user name as somebody wrote it."""
-    outcome = evaluate(wanted, provider.directory, provider.now())
-    user = provider.directory.user(wanted.account) if wanted.account else None
+    outcome = judge(provider, question)
+    user = provider.directory.user(question.account) if question.account else None
     name = user.upn if user else typed[:128]
     provider.records.sign_in(
-        wanted, outcome, now=provider.clock(), via=via, user=name, correlation_id=correlation_of(request)
+        question, outcome, now=provider.clock(), via=via, user=name, correlation_id=correlation_of(request)
     )
     return outcome
 
 
-async def session_request(
-    provider: Provider, tenant: Tenant, client_id: str, audience: str, session: Session,
-    *, proof: PasswordProof | SessionProof | None = None, consenting: bool = False,
+async def session_question(
+    provider: Provider, request: Request, wanted: Wanted, session: Session, *, proof: SessionProof | None = None
 ) -> SignInRequest:
-    """Return the question of whether the session's account may have `audience` in `tenant`."""
-    visiting = session.account[0] != tenant.id
-    consented = consenting or (visiting and await provider.store.consented(tenant.id, session.account))
+    """Return the question of whether the session's account may have what is wanted."""
+    del request
     return SignInRequest(
-        tenant.id, client_id, audience, session.account, proof or proof_of(provider, session), consented
+        wanted.tenant.id, wanted.client.id, wanted.audience, session.account, proof or proof_of(provider, session),
+        await _consented(provider, wanted, session.account),
     )
+
+
+async def first_question(
+    provider: Provider, request: Request, wanted: Wanted, account: ObjectKey | None,
+    proof: PasswordProof | MethodProof,
+) -> SignInRequest:
+    """Return the same question for somebody who has just typed or presented something."""
+    del request
+    consented = account is not None and await _consented(provider, wanted, account)
+    return SignInRequest(wanted.tenant.id, wanted.client.id, wanted.audience, account, proof, consented)
+
+
+async def _consented(provider: Provider, wanted: Wanted, account: ObjectKey) -> bool:
+    visiting = account[0] != wanted.tenant.id
+    return visiting and await provider.store.consented(wanted.tenant.id, account)

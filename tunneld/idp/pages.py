@@ -1,4 +1,7 @@
-"""The pages that people see: plain HTML, escaped by the template engine, no script, nothing from elsewhere."""
+"""The pages that people see: plain HTML, escaped by the template engine, nothing from elsewhere.
+
+No page has script, except those that talk to an authenticator: a browser offers passkeys to script only.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,7 @@ def style_sheet(request: Request) -> Response:
 
 def form_page(
     provider: Provider, request: Request, template: str, tenant: Tenant, values: Mapping[str, object],
-    *, redirect_uri: str | None = None,
+    *, redirect_uri: str | None = None, script: bool = False,
 ) -> HTMLResponse:
     """Return a page with a form that posts back to its own URL, protected against cross-site posts."""
     nonce, token = csrf_pair(provider, request)
@@ -45,7 +48,7 @@ def form_page(
             **values,
         }
     )
-    page = HTMLResponse(html, headers=_page_headers(redirect_uri))
+    page = HTMLResponse(html, headers=_page_headers(redirect_uri, script=script))
     set_csrf(page, nonce)
     return page
 
@@ -68,14 +71,15 @@ def refusal_page(request: Request, refused: Refusal, tenant: Tenant | None = Non
     return message_page(heading=heading, text=refused.sentence, tenant=tenant, detail=detail, status=400)
 
 
-def _page_headers(redirect_uri: str | None) -> dict[str, str]:
+def _page_headers(redirect_uri: str | None, *, script: bool = False) -> dict[str, str]:
     # Browsers apply form-action to the redirect that answers the form, so the client's origin must be in it.
     target = ""
     if redirect_uri is not None:
         parts = urlsplit(redirect_uri)
         target = f" {parts.scheme}://{parts.netloc}"
+    scripts = "script-src 'self'; " if script else ""
     policy = (
-        f"default-src 'none'; style-src 'self'; form-action 'self'{target}; "
+        f"default-src 'none'; style-src 'self'; {scripts}form-action 'self'{target}; "
         "base-uri 'none'; frame-ancestors 'none'"
     )
     return {"content-security-policy": policy, "x-frame-options": "DENY"}

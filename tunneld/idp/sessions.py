@@ -19,8 +19,9 @@ CSRF_COOKIE = "__Host-tunneld-csrf"
 CREDENTIAL_HEADER = "x-session-credential"
 
 
-async def start_session(provider: Provider, account: ObjectKey) -> Session:
-    """Record a sign-in that just happened."""
+async def start_session(provider: Provider, request: Request, account: ObjectKey, method: str) -> Session:
+    """Record a sign-in that just happened, by `method`. It never continues an older session: its id is new."""
+    del request, method
     now = provider.now()
     session = Session(new_id(), account, now, now + provider.settings.lifetimes.session)
     await provider.store.add_session(session)
@@ -50,11 +51,12 @@ def proof_of(provider: Provider, session: Session) -> SessionProof:
     return SessionProof(session.authenticated_at, session.revoked, provider.settings.lifetimes.session)
 
 
-def set_session(provider: Provider, response: Response, session: Session) -> None:
-    """Let a browser carry the session until it is closed."""
+def set_session(provider: Provider, response: Response, session: Session, *, persistent: bool = False) -> None:
+    """Let a browser carry the session until it is closed, or for as long as the session lives."""
+    age = max(session.expires_at - provider.now(), 0) if persistent else None
     response.set_cookie(
         SESSION_COOKIE, provider.seal.seal("session-cookie", session.id), path="/", secure=True, httponly=True,
-        samesite="lax",
+        samesite="lax", max_age=age,
     )
 
 

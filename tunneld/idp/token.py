@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from tunneld.idp.answers import RequestError, correlation_of, oauth_error
-from tunneld.idp.decisions import decide, session_request
+from tunneld.idp.decisions import Wanted, decide, session_question
 from tunneld.idp.forms import read_form, required
 from tunneld.idp.grants import CODE_LIFETIME_S, CodeGrant, DeviceGrant, DeviceState
 from tunneld.idp.provider import Provider, provider_of
@@ -57,9 +57,8 @@ class TokenCall:
     ) -> Response:
         """Ask for the decision anew and mint; a family is begun for a code, moved on for a refresh token."""
         provider, tenant = self.provider, self.tenant
-        question = await session_request(
-            provider, tenant, self.client.id, wanted.scope.audience, session, proof=proof
-        )
+        access = Wanted(tenant, self.client, wanted.scope.audience, interactive=False)
+        question = await session_question(provider, self.request, access, session, proof=proof)
         outcome = await decide(provider, self.request, question, via=via)
         if isinstance(outcome, Deny):
             return oauth_error(self.request, _as_grant_error(outcome.refusal))

@@ -1,0 +1,57 @@
+"""The first page: who are you, and the password."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+
+from tunneld.idp.conversation.turns import Answer, Conversation, Declined, Page, Turn
+from tunneld.idp.pages import LOCKED, WRONG_CREDENTIALS
+from tunneld.idp.passkeys import offered
+from tunneld.policy.directory import Tenant
+from tunneld.policy.refusals import refusal
+
+AGAIN = "It has been a while, or this organization asks each time: sign in again to continue."
+
+
+async def show_sign_in(talk: Conversation, error: str) -> Response:
+    """Show the page with the name that was typed, or that the client hinted at."""
+    return _page(talk, talk.fields.get("username", talk.errand.login_hint)[:128], error)
+
+
+async def take_password(talk: Conversation) -> Response:
+    """Judge a typed name and password."""
+    provider = talk.provider
+    typed = talk.fields.get("username", "")
+    account, proof = await provider.gate.check(
+        provider.directory, typed, talk.fields.get("password", ""), provider.now()
+    )
+    wrong = LOCKED if proof.locked else WRONG_CREDENTIALS
+    return await talk.proven(account, proof, typed=typed, wrong=wrong)
+
+
+async def _show_again(turn: Turn) -> Response:
+    return _page(turn.talk, turn.talk.name_of(turn.session.account), turn.error, lead=AGAIN)
+
+
+async def _decline(turn: Turn) -> Answer:
+    del turn
+    return Declined(refusal(65004, "The user cancelled the sign-in."))
+
+
+# A fresh sign-in is asked for although there is a session. The answers are the first factors', which come before.
+PAGE = Page(_show_again, {"decline": _decline})
+
+
+def _page(talk: Conversation, username: str, error: str, lead: str = "") -> Response:
+    wanted = talk.errand.wanted
+    values = {
+        "client": wanted.client.name, "username": username, "error": error, "lead": lead,
+        "passkeys": offered(talk.provider),
+        # By domain, not by account: the page must look the same for accounts that do not exist.
+        "home": _display_name(talk.provider.directory.home_realm(username)),
+    }
+    return talk.page("sign_in.html", values)
+
+
+def _display_name(tenant: Tenant | None) -> str:
+    return tenant.display_name if tenant else ""
