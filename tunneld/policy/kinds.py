@@ -6,10 +6,12 @@ from tunneld.policy.federation.configuration import FEDERATION_CONFIGURATION
 from tunneld.policy.federation.identity_provider import IDENTITY_PROVIDER
 from tunneld.policy.guests.settings_objects import COLLABORATION_KINDS
 from tunneld.policy.objects import ObjectKind
+from tunneld.policy.roles import ROLE_KINDS
 
 _ALL: tuple[ObjectKind, ...] = (
     FEDERATION_CONFIGURATION, IDENTITY_PROVIDER,
     *COLLABORATION_KINDS,
+    *ROLE_KINDS,
 )
 
 KINDS: dict[str, ObjectKind] = {kind.name: kind for kind in _ALL}
