@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from tunneld.policy.federation.configuration import FEDERATION_CONFIGURATION
 from tunneld.policy.federation.identity_provider import IDENTITY_PROVIDER
+from tunneld.policy.guests.governance import GOVERNANCE_KINDS
 from tunneld.policy.guests.settings_objects import COLLABORATION_KINDS
+from tunneld.policy.guests.synchronization_job import SYNCHRONIZATION_KINDS
 from tunneld.policy.objects import ObjectKind
 from tunneld.policy.roles import ROLE_KINDS
 
@@ -12,6 +14,7 @@ _ALL: tuple[ObjectKind, ...] = (
     FEDERATION_CONFIGURATION, IDENTITY_PROVIDER,
     *COLLABORATION_KINDS,
     *ROLE_KINDS,
+    *SYNCHRONIZATION_KINDS, *GOVERNANCE_KINDS,
 )
 
 KINDS: dict[str, ObjectKind] = {kind.name: kind for kind in _ALL}

@@ -8,6 +8,7 @@ from tunneld.policy.conditional_access.compiled import ConditionalAccess
 from tunneld.policy.cross_tenant.effective import CrossTenantPolicy
 from tunneld.policy.federation.compiled import Federations
 from tunneld.policy.guests.collaboration import Collaboration
+from tunneld.policy.guests.entitlements import Entitlements
 from tunneld.policy.role_grants import RoleGrants
 
 
@@ -20,3 +21,4 @@ class TenantPolicy:
     conditional_access: ConditionalAccess = field(default_factory=ConditionalAccess)
     federation: Federations = field(default_factory=Federations)
     roles: RoleGrants = field(default_factory=RoleGrants)
+    entitlements: Entitlements = field(default_factory=Entitlements)
