@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from urllib.parse import urlencode
 
@@ -29,11 +29,17 @@ class RequestError(TunneldError):
 class ApiError(TunneldError):
     """The same for the directory API, whose errors have another shape."""
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    def __init__(
+        self, status: int, code: str, message: str, *, target: str = "", details: Sequence[Mapping[str, str]] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(f"{code}: {message}")
         self.status = status
         self.code = code
         self.message = message
+        self.target = target  # the member of the body that is meant
+        self.details = details  # each with code, target and message
+        self.headers = headers or {}
 
 
 def correlation_of(request: Request) -> str:
@@ -69,11 +75,16 @@ def api_error(request: Request, refused: ApiError) -> JSONResponse:
         "request-id": as_guid(secrets.token_hex(16)),
         "client-request-id": correlation_id,
     }
-    headers = {}
-    if refused.status == 401:
+    headers = dict(refused.headers)
+    if refused.status == 401 and "www-authenticate" not in headers:
         # RFC 6750 §3. The message is one of ours: no quotes, no control characters.
         headers["www-authenticate"] = f'Bearer error="invalid_token", error_description="{refused.message}"'
-    body = {"error": {"code": refused.code, "message": refused.message, "innerError": inner}}
+    error: dict[str, object] = {"code": refused.code, "message": refused.message}
+    if refused.target:
+        error["target"] = refused.target
+    if refused.details:
+        error["details"] = list(refused.details)
+    body = {"error": {**error, "innerError": inner}}
     return JSONResponse(body, status_code=refused.status, headers=headers)
 
 

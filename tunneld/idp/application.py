@@ -12,7 +12,7 @@ from starlette.types import ASGIApp
 
 from tunneld.idp.answers import ApiError, RequestError, api_error, oauth_error
 from tunneld.idp.authorize import authorize
-from tunneld.idp.boundary import BodyTooLargeError, Boundary
+from tunneld.idp.boundary import API_PREFIXES, BodyTooLargeError, Boundary
 from tunneld.idp.certificates import certificate
 from tunneld.idp.device import device_auth, device_code
 from tunneld.idp.graph import my_forwarding_profile, my_tenants
@@ -59,7 +59,7 @@ def build_application(provider: Provider) -> ASGIApp:
 
 
 def _is_api(request: Request) -> bool:
-    return request.url.path.startswith("/v1.0/") or "/tunnel/v1/" in request.url.path
+    return request.url.path.startswith(API_PREFIXES) or "/tunnel/v1/" in request.url.path
 
 
 async def _refused(request: Request, refused: Exception) -> Response:
@@ -75,7 +75,7 @@ async def _api_refused(request: Request, refused: Exception) -> Response:
 async def _too_large(request: Request, refused: Exception) -> Response:
     del refused
     if _is_api(request):
-        return api_error(request, ApiError(413, "request_too_large", "The body is larger than 64 KiB."))
+        return api_error(request, ApiError(413, "request_too_large", "The body is too large."))
     too_large = refusal(90014, "The body is larger than 64 KiB.", reason=Reason.MALFORMED_REQUEST)
     return oauth_error(request, too_large, status=413)
 

@@ -13,6 +13,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tunneld.model.errors import TunneldError
 
 MAX_BODY = 64 * 1024  # a form or a certificate request is under 8 KiB; RFC 6749 names no limit
+MAX_API_BODY = 1024 * 1024  # a policy with thousands of ids; Microsoft Graph itself stops at 4 MiB
+API_PREFIXES = ("/v1.0/", "/beta/")
 
 _TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")  # W3C Trace Context §3.2
 _GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -36,12 +38,13 @@ class Boundary:
         correlation_id = _correlation_id(scope)
         scope.setdefault("state", {})["correlation_id"] = correlation_id
         received = 0
+        limit = MAX_API_BODY if scope["path"].startswith(API_PREFIXES) else MAX_BODY
 
         async def bounded_receive() -> Message:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            if received > MAX_BODY:
+            if received > limit:
                 raise BodyTooLargeError
             return message
 

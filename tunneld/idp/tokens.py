@@ -42,6 +42,8 @@ class Caller:
     user: User
     issued_at: int
     bound: bool
+    contexts: frozenset[str] = frozenset()  # authentication contexts that were satisfied (`acrs`)
+    capabilities: frozenset[str] = frozenset()  # what the client said that it can do (`xms_cc`)
 
 
 def token_response(
@@ -90,7 +92,10 @@ def verify_bearer(provider: Provider, request: Request, audience: str) -> Caller
     user = tenant.users.get(claims["oid"]) if tenant else None
     if tenant is None or user is None or not user.enabled:
         raise ApiError(403, "Authorization_RequestDenied", "The user does not exist or is disabled.")
-    return Caller(tenant, user, claims["iat"], "cnf" in claims)
+    return Caller(
+        tenant, user, claims["iat"], "cnf" in claims, frozenset(claims.get("acrs", ())),
+        frozenset(claims.get("xms_cc", ())),
+    )
 
 
 def _verified_claims(provider: Provider, token: str) -> dict[str, Any] | None:  # JSON
