@@ -135,6 +135,7 @@ class FakeCredentials:
         self.changed: dict[str, dict[str, Any]] = {}
         self.denied: dict[str, Reason] = {}
         self.gate: asyncio.Event | None = None
+        self.restriction: str | None = None
         self.asked: list[str] = []
 
     def token(self, audience: str, **changes: Any) -> str:

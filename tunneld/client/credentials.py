@@ -103,6 +103,10 @@ class TenantCredentials:
         return self._enrolment.context
 
     @property
+    def restriction(self) -> str | None:
+        return self._provider.restriction
+
+    @property
     def certificate_expires_at(self) -> float | None:
         return self._enrolment.expires_at if self._enrolment else None
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from tunneld.client.cause import set_cause
 from tunneld.client.flow import ClientFlow, FlowStream, refusal_reason
+from tunneld.client.oidc import RESTRICTION_HEADER
 from tunneld.client.ports import Credentials, Denied, EdgeAddress
 from tunneld.model.address import format_authority
 from tunneld.model.errors import StreamError
@@ -112,6 +113,8 @@ class EdgeLink:
             (b":method", b"POST"), (b":scheme", b"https"), (b":authority", b"edge"), (b":path", b"/tunnel/v1/session"),
             (b"authorization", b"Bearer " + self._channel_token.encode()),
         ]
+        if self.credentials.restriction is not None:
+            fields.append((RESTRICTION_HEADER.encode(), self.credentials.restriction.encode()))
         stream = self.mux.codec.open_stream(encode(fields, frozenset((b"authorization",))))
         end = _SessionStream(self.mux, stream, self)
         end.peer = self.control

@@ -34,6 +34,8 @@ DIRECTORY = "00000003-0000-0000-c000-000000000000"
 ENROLMENT = "0a4c1d7e-52f3-4f0b-8a6e-3d9b7c15e284"
 SILENT_REDIRECT = "http://127.0.0.1/callback"  # any port is the same redirect URI on loopback (RFC 8252 §7.3)
 
+RESTRICTION_HEADER = "sec-restrict-tenant-access-policy"  # tenant restrictions, version 2
+
 TIMEOUT_S = 10.0
 MAX_BODY = 32 * 1024 * 1024  # a profile of 100,000 rules is about 20 MB
 DEVICE_INTERVAL_S = 5.0  # RFC 8628 §3.2: the default when the provider names no interval
@@ -104,9 +106,12 @@ class Provider:
     """HTTP to one identity provider. Knows no user and keeps nothing but the tenants' metadata."""
 
     def __init__(
-        self, url: str, verify: ssl.SSLContext | bool = True, *, transport: httpx.AsyncBaseTransport | None = None
+        self, url: str, verify: ssl.SSLContext | bool = True, *, restriction: str | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.url = url
+        self.restriction = restriction
+        """The tenant-restriction policy of whoever owns this machine, named in every request."""
         # The environment's proxy settings may well point at this daemon, so they are not for us.
         self._http = httpx.AsyncClient(
             verify=verify, timeout=TIMEOUT_S, trust_env=False, follow_redirects=False, transport=transport
@@ -250,7 +255,8 @@ class Provider:
     async def _send(self, method: str, url: str, headers: Mapping[str, str] | None = None, **parts: Any) -> Answer:
         self.requests += 1
         body = bytearray()
-        parts["headers"] = {**cause_headers(), **(headers or {})}
+        restricted = {RESTRICTION_HEADER: self.restriction} if self.restriction is not None else {}
+        parts["headers"] = {**cause_headers(), **restricted, **(headers or {})}
         try:
             async with self._http.stream(method, url, **parts) as answer:
                 async for chunk in answer.aiter_bytes():

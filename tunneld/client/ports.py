@@ -55,6 +55,10 @@ class Credentials(Protocol):
     def tls_context(self) -> ssl.SSLContext:
         """Return a context that trusts the tenant's authority only and presents the client certificate."""
 
+    @property
+    def restriction(self) -> str | None:
+        """The tenant-restriction policy that every tunnel of this machine names, if there is one."""
+
 
 class Tunnel(Protocol):
     """One channel's tunnel, as everybody but the data plane sees it."""

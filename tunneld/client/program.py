@@ -50,7 +50,8 @@ async def serve(
         host, _, port = settings.daemon.proxy.rpartition(":")
         proxy = bind(host.strip("[]"), int(port), where=where, path="daemon.proxy")
         vault = await asyncio.to_thread(open_vault, settings.daemon.state)
-        provider = Provider(settings.idp.url, verify)
+        restrictions = settings.tenant_restrictions
+        provider = Provider(settings.idp.url, verify, restriction=restrictions.policy if restrictions else None)
         live = LiveState(FlowTable(history=settings.limits.closed_flows))
         try:
             async with asyncio.TaskGroup() as group:

@@ -114,6 +114,15 @@ class ProxyAuthSection(Section):
     """Password that goes with it. Keep this file 0600."""
 
 
+class TenantRestrictionsSection(Section):
+    """[tenant_restrictions]"""
+
+    policy: str = Field(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}:"
+                                r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")
+    """`<tenant id>:<policy id>` of the organization that owns this machine or network. Every sign-in and every tunnel
+    names it, so that accounts of other organizations reach what that policy allows and nothing else."""
+
+
 class RefreshSection(Section):
     """[refresh]"""
 
@@ -159,6 +168,9 @@ class Settings(Section):
     allow: AllowSection = AllowSection()
     proxy_auth: ProxyAuthSection | None = None
     """[proxy_auth]: ask applications for a user name and password. Left out: the loopback address is the only gate."""
+
+    tenant_restrictions: TenantRestrictionsSection | None = None
+    """[tenant_restrictions]: the owner's policy about foreign accounts. Left out: this machine names none."""
 
     @model_validator(mode="after")
     def _no_open_proxy(self) -> Settings:
