@@ -98,6 +98,7 @@ class Reason(StrEnum):
     GUEST_ACCESS_DISABLED = "guest_access_disabled", Kind.DENIED, "External user access is switched off on this machine."
     HOME_OUTBOUND = "home_outbound", Kind.DENIED, "The home tenant's cross-tenant access settings keep the user from going there."
     RESOURCE_INBOUND = "resource_inbound", Kind.DENIED, "The tenant's cross-tenant access settings keep the user out."
+    CONDITIONAL_ACCESS = "conditional_access", Kind.DENIED, "A Conditional Access policy of the tenant keeps the user out."
     TENANT_RESTRICTED = "tenant_restricted", Kind.DENIED, "Tenant restrictions on this network forbid the account, the tenant or the application."
     CLOUD_FORBIDDEN = "cloud_forbidden", Kind.DENIED, "The two tenants are in clouds that do not work together."
     TENANT_UNKNOWN = "tenant_unknown", Kind.DENIED, "No such tenant is offered to this user."
