@@ -6,12 +6,30 @@ value as a whole.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Generic, TypeVar
 
 Value = TypeVar("Value")
+
+# The tenant that all personal Microsoft accounts share; as a partner it has application targets only.
+PERSONAL_TENANT = "9188040d-6c67-4c5b-b112-36a304b66dad"
+
+
+def policy_id(tenant_id: str) -> str:
+    """Return the id of a tenant's policy, which a tenant-restriction header names: the same for ever."""
+    return named_guid("crossTenantAccessPolicy", tenant_id)
+
+
+def named_guid(*names: str) -> str:
+    """Return a GUID that only these names have (RFC 9562 §5.8: version 8, made of a SHA-256)."""
+    octets = bytearray(hashlib.sha256("\0".join(names).encode()).digest()[:16])
+    octets[6] = octets[6] & 0x0F | 0x80
+    octets[8] = octets[8] & 0x3F | 0x80
+    text = octets.hex()
+    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
 
 
 class AccessType(StrEnum):
@@ -23,11 +41,13 @@ class AccessType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """One target list. `everything` stands for AllUsers or AllApplications; ids are lower case, keywords as written."""
+    """One target list. `everything` stands for AllUsers or AllApplications; ids are lower case, keywords as Graph's."""
 
     access: AccessType
     everything: bool = True
-    ids: frozenset[str] = frozenset()
+    ids: frozenset[str] = frozenset()  # of users, or of applications
+    groups: frozenset[str] = frozenset()
+    keywords: frozenset[str] = frozenset()  # Office365, AllMicrosoftApps
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +102,13 @@ class Settings:
     user_sync_allowed: bool = False  # a partner's `identitySynchronization`; never inherited
     service_provider: bool = False
     in_multi_tenant_organization: bool = False
-    block_service_provider_outbound: bool = False
+    block_service_provider_outbound: bool | None = None  # of our users, to the partner
 
 
 SERVICE_DEFAULT = Settings(
     collaboration_inbound=OPEN, collaboration_outbound=OPEN, direct_connect_inbound=CLOSED,
     direct_connect_outbound=CLOSED, tenant_restrictions=CLOSED, inbound_trust=InboundTrust(),
-    redemption_order=RedemptionOrder(), automatic_consent=AutomaticConsent(),
+    redemption_order=RedemptionOrder(), automatic_consent=AutomaticConsent(), block_service_provider_outbound=False,
 )
 
 
@@ -104,7 +124,6 @@ class Effective(Generic[Value]):
 class CrossTenantPolicy:
     """All of one tenant's settings. Looking one up costs the same with no partner and with a hundred thousand."""
 
-    id: str = ""  # what a tenant-restriction header names
     default: Settings = SERVICE_DEFAULT
     is_service_default: bool = True
     partners: Mapping[str, Settings] = field(default_factory=dict)  # by tenant id
@@ -148,6 +167,15 @@ class CrossTenantPolicy:
         """Return whether prompts are suppressed; only a partner object can say so."""
         own = self._partner(partner).automatic_consent
         return Effective(own, "partner") if own is not None else Effective(AutomaticConsent(), "service")
+
+    def service_provider(self, partner: str) -> bool:
+        """Tell whether `partner` administers this tenant on its behalf."""
+        return self._partner(partner).service_provider
+
+    def block_service_provider_outbound(self, partner: str) -> Effective[bool]:
+        """Return whether our users may not administer `partner` on its behalf."""
+        own = self._partner(partner).block_service_provider_outbound
+        return self._pick(own, self.default.block_service_provider_outbound, False)
 
     def _partner(self, partner: str) -> Settings:
         return self.partners.get(partner, _NOTHING)
