@@ -12,6 +12,7 @@ from pathlib import Path
 from starlette.requests import Request
 
 from tunneld.idp.accounts import PasswordGate
+from tunneld.idp.ceremonies import Factors
 from tunneld.idp.directory_source import DirectorySource, Loaded
 from tunneld.idp.grants import CodeBook, DeviceBook
 from tunneld.idp.keys import KeyRing
@@ -41,6 +42,7 @@ class Provider:
     codes: CodeBook = field(default_factory=CodeBook)
     devices: DeviceBook = field(default_factory=DeviceBook)
     gate: PasswordGate = field(default_factory=PasswordGate)
+    factors: Factors = field(default_factory=Factors)
 
     @classmethod
     async def open(cls, settings: IdpSettings, base_url: str, clock: Callable[[], float] = time.time) -> Provider:
