@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from tunneld.policy.devices import DEVICE_KIND
 from tunneld.policy.federation.configuration import FEDERATION_CONFIGURATION
 from tunneld.policy.federation.identity_provider import IDENTITY_PROVIDER
+from tunneld.policy.guests.branding import ORGANIZATIONAL_BRANDING
 from tunneld.policy.guests.governance import GOVERNANCE_KINDS
+from tunneld.policy.guests.invitation_object import INVITATION
 from tunneld.policy.guests.settings_objects import COLLABORATION_KINDS
+from tunneld.policy.guests.sign_up import API_CONNECTOR, USER_FLOW
 from tunneld.policy.guests.synchronization_job import SYNCHRONIZATION_KINDS
 from tunneld.policy.objects import ObjectKind
 from tunneld.policy.roles import ROLE_KINDS
 
 _ALL: tuple[ObjectKind, ...] = (
     FEDERATION_CONFIGURATION, IDENTITY_PROVIDER,
-    *COLLABORATION_KINDS,
+    *COLLABORATION_KINDS, INVITATION, ORGANIZATIONAL_BRANDING, API_CONNECTOR, USER_FLOW,
     *ROLE_KINDS,
+    DEVICE_KIND,
     *SYNCHRONIZATION_KINDS, *GOVERNANCE_KINDS,
 )
 
