@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tunneld.policy.cross_tenant.effective import AccessType, B2BSetting, Targets
+from tunneld.policy.clouds import judge_clouds, same_cloud
+from tunneld.policy.cross_tenant.effective import AccessType, B2BSetting
+from tunneld.policy.cross_tenant.matching import Applications, judge_applications, judge_user, person_of
 from tunneld.policy.directory import Directory, Tenant, User, UserType
 from tunneld.policy.guests.addresses import domain_of
 from tunneld.policy.guests.collaboration import Collaboration, InvitersAllowed
@@ -170,19 +172,19 @@ def _domain(proposal: Proposal, home: Tenant | None, user: User | None) -> Refus
 
 
 def _cloud(proposal: Proposal, home: Tenant | None, user: User | None) -> Refuse | str:
-    """Between clouds each side enables the other's cloud and lists the other tenant by its id."""
     del user
     here = proposal.tenant
-    if home is None or home.cloud == here.cloud:
+    if home is None or same_cloud(home, here):
         return "one cloud"
-    for side, other in ((home, here), (here, home)):
-        settings = side.policy.cross_tenant
-        if other.cloud not in settings.allowed_clouds or other.id not in settings.partners:
+    for finding in judge_clouds(home, here, direct_connect=False):
+        if finding.refusal is not None:
+            other = here if finding.tenant is home else home
             return Refuse(
-                "cloudNotAllowed", "Microsoft cloud settings", side.name,
-                f"{side.display_name} does not work with {other.display_name} in the cloud {other.cloud}.",
-                f"Enable the cloud in {side.name}'s cross-tenant access settings and add {other.id} there.",
-                aadsts=1000104 if side is home else 0,
+                "cloudNotAllowed", "Microsoft cloud settings", finding.tenant.name,
+                finding.refusal.sentence,
+                f"Enable the cloud {other.cloud} in {finding.tenant.name}'s cross-tenant access settings and add "
+                f"{other.id} there.",
+                aadsts=finding.refusal.code,
             )
     return "both clouds enabled"
 
@@ -219,18 +221,11 @@ def admits(setting: B2BSetting, user: User | None, application: str) -> bool:
     An address whose account is not known yet is hit by AllUsers alone. Without an application the list of
     applications refuses only when it blocks them all: some application may be what the invitation is for.
     """
-    subject = frozenset() if user is None else user.group_keys | {user.oid}
-    users = setting.users.everything or bool(setting.users.ids & subject)
-    if users is not (setting.users.access is AccessType.ALLOWED):
-        return False
-    return _applications(setting.applications, application)
-
-
-def _applications(targets: Targets, application: str) -> bool:
-    allowed = targets.access is AccessType.ALLOWED
-    if not application or targets.everything:
-        return allowed or not targets.everything
-    return (application in targets.ids) is allowed
+    users = judge_user(setting.users, person_of(user))
+    if application:
+        named = Applications(application, application, first_party=False)
+        return users.passes and judge_applications(setting.applications, named).passes
+    return users.passes and not (setting.applications.everything and setting.applications.access is AccessType.BLOCKED)
 
 
 _ADDRESS: tuple[Gate, ...] = (_outside, _domain, _cloud, _outbound, _inbound)
