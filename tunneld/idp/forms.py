@@ -15,14 +15,14 @@ from tunneld.policy.refusals import refusal
 MAX_FIELDS = 64  # a dozen are used
 
 
-async def read_form(request: Request) -> dict[str, str]:
-    """Return the fields of a form. Raises RequestError."""
+async def read_form(request: Request, *, lines: frozenset[str] = frozenset()) -> dict[str, str]:
+    """Return the fields of a form; those named in `lines` may have line breaks. Raises RequestError."""
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type != "application/x-www-form-urlencoded":
         raise RequestError(refusal(900144, "The body must be application/x-www-form-urlencoded."))
     body = await request.body()
     try:
-        return read_fields(body.decode("ascii"))
+        return read_fields(body.decode("ascii"), lines=lines)
     except UnicodeDecodeError:
         raise RequestError(refusal(90014, "The form has bytes that are not percent-encoded.")) from None
 
@@ -32,21 +32,22 @@ def read_query(request: Request) -> dict[str, str]:
     return read_fields(request.scope["query_string"].decode("latin-1"))
 
 
-def read_fields(text: str) -> dict[str, str]:
+def read_fields(text: str, *, lines: frozenset[str] = frozenset()) -> dict[str, str]:
     """Return the fields of urlencoded text. Raises RequestError."""
     try:
         pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
     except ValueError:
         raise RequestError(refusal(90014, "The parameters are malformed.")) from None
-    return _once(pairs)
+    return _once(pairs, lines)
 
 
-def _once(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+def _once(pairs: Iterable[tuple[str, str]], lines: frozenset[str]) -> dict[str, str]:
     fields: dict[str, str] = {}
     for name, value in pairs:
         if name in fields:
             raise RequestError(refusal(90014, "A parameter is given more than once."))
-        if any(character < " " or character == "\x7f" for character in name + value):
+        permitted = "\r\n\t" if name in lines else ""
+        if any((character < " " and character not in permitted) or character == "\x7f" for character in name + value):
             raise RequestError(refusal(90014, "A parameter has control characters."))
         fields[name] = value
     return fields
