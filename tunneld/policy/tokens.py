@@ -43,7 +43,7 @@ def verify(token: CompactToken, key: PublishedKey, trust: Trust, *, now: float) 
     choose_issuer(token, trust)
     if token.key_id != key.key_id:
         raise TokenError(Reason.TOKEN_KEY_UNKNOWN, "another key was looked up")
-    _check_signature(token, key)
+    check_signature(token, key)
     claims = token.claims
     _check_issuer(claims, key, trust)
     audience = _guid(claims, "aud", Reason.TOKEN_AUDIENCE)
@@ -102,7 +102,8 @@ def check_times(claims: dict[str, object], now: float) -> tuple[int, int, int]:
     return issued_at, not_before, expires_at
 
 
-def _check_signature(token: CompactToken, key: PublishedKey) -> None:
+def check_signature(token: CompactToken, key: PublishedKey) -> None:
+    """Refuse a token that `key` did not sign. Raises TokenError."""
     try:
         jws.deserialize_compact(token.text, key.key, algorithms=[ALGORITHM])
     except (JoseError, ValueError, TypeError, OverflowError, RecursionError):

@@ -28,7 +28,7 @@ class TrustedProvider:
     display_name: str
     protocol: Protocol
     issuer: str
-    social: bool = False
+    social: str = ""  # which social service: "Google", "Facebook"
     domains: frozenset[str] = frozenset()
     sign_in_url: str = ""  # SAML, WS-Fed: the passive endpoint
     certificate: str = field(default="", repr=False)  # SAML, WS-Fed: base64 DER

@@ -87,7 +87,8 @@ def compile_provider(tenant_id: str, value: IdentityProvider) -> TrustedProvider
     issuer = value.effective_issuer
     return TrustedProvider(
         value.id, tenant_id, value.display_name, Protocol.OPENID, issuer,
-        social=value.identity_provider_type != "OpenIdConnect", domains=frozenset(name.id for name in value.domains),
+        social=value.identity_provider_type if value.identity_provider_type != "OpenIdConnect" else "",
+        domains=frozenset(name.id for name in value.domains),
         metadata_url=value.well_known_endpoint or f"{issuer.rstrip('/')}/.well-known/openid-configuration",
         client_id=value.client_id, client_secret=value.client_secret or "", scope=value.scope,
     )

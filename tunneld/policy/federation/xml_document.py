@@ -13,7 +13,7 @@ from lxml import etree
 
 from tunneld.policy.federation.vouched import FederationError
 
-MAX_XML = 128 * 1024  # an assertion with a certificate and 200 groups takes 30 KiB
+MAX_XML = 64 * 1024  # an assertion with a certificate and 200 groups takes 30 KiB
 MAX_ELEMENTS = 5_000
 MAX_DEPTH = 40  # the deepest of SAML, inside a WS-Trust envelope, has a dozen
 
@@ -23,7 +23,7 @@ Element: TypeAlias = Any  # lxml has no type stubs of its own
 def read_xml(raw: bytes) -> Element:
     """Return the root of a document. Raises FederationError("xml")."""
     if len(raw) > MAX_XML:
-        raise FederationError("xml", "larger than 128 KiB")
+        raise FederationError("xml", "larger than 64 KiB")
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError:
