@@ -89,6 +89,7 @@ class User:
     other_mails: tuple[str, ...] = ()
     roles: frozenset[str] = frozenset()  # ids of role definitions assigned over the whole tenant
     attributes: Mapping[str, str] = field(default_factory=dict)
+    sessions_valid_from: int = 0  # Graph's signInSessionsValidFromDateTime: older sign-ins count no more
 
     @property
     def way(self) -> SignInWay:

@@ -12,6 +12,7 @@ from tunneld.policy.cross_tenant.effective import InboundTrust, named_guid
 from tunneld.policy.cross_tenant.matching import Applications
 from tunneld.policy.directory import ResourceKind, Tenant, User, UserType
 from tunneld.policy.facts import AccessPath
+from tunneld.policy.guests.governance import entitle, may_use
 from tunneld.policy.refusals import refusal
 from tunneld.policy.sign_in_values import (
     ApplicationConsent,
@@ -20,6 +21,7 @@ from tunneld.policy.sign_in_values import (
     MethodProof,
     PasswordProof,
     Progress,
+    SessionProof,
     refused,
 )
 
@@ -69,6 +71,8 @@ def home_authentication(at: Progress) -> Findings:
         yield refused(50173, tenant=at.home)
     elif at.now - proof.authenticated_at >= proof.lifetime_s:
         yield refused(50173, "The session is too old; a fresh sign-in is needed.", tenant=at.home)
+    elif proof.authenticated_at < at.home_user.sessions_valid_from:
+        yield refused(50173, tenant=at.home)
     else:
         yield Finding("session", at.home)
 
@@ -77,15 +81,19 @@ def object_in_tenant(at: Progress) -> Findings:
     """Find the object that the account has in the tenant, or do without one where the path allows that."""
     assert at.home is not None
     assert at.home_user is not None
-    if at.present is not None and not at.present.enabled:
+    proof, present = at.request.proof, at.present
+    if present is not None and not present.enabled:
         yield refused(50057)
+    elif present and isinstance(proof, SessionProof) and proof.authenticated_at < present.sessions_valid_from:
+        yield refused(50173)
     elif at.path in _WITHOUT_OBJECT:
         at.user = visitor(at.home, at.home_user)
         yield Finding(f"no object needed; {at.user.oid} stands for the account")
     elif at.present is None:
         yield refused(50020)
     else:
-        at.user = at.present
+        assert at.tenant is not None
+        at.user = entitle(at.tenant, at.present, at.now)
         yield Finding(f"{at.user.user_type} {at.user.oid}")
 
 
@@ -147,7 +155,7 @@ def assignment(at: Progress) -> Findings:
     assert at.user is not None
     assert at.resource is not None
     if at.resource.kind is ResourceKind.APPLICATION:
-        if at.tenant.applications[at.resource.id].assignments.closeness(at.user) is None:
+        if not may_use(at.tenant, at.user, at.resource.id, at.now):
             sentence = f"The user is not assigned to the application {at.resource.name} (application_not_assigned)."
             yield refused(50105, sentence)
             return

@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from tunneld.policy.directory import Assignments, Directory, Tenant, User
+from tunneld.policy.directory import Directory, Tenant, User
 from tunneld.policy.directory_document import Guid
 from tunneld.policy.guests.entitlements import Entitlement, Entitlements
 from tunneld.policy.objects import Conflict, GraphObject, ObjectKind
@@ -153,9 +153,9 @@ def entitle(tenant: Tenant, user: User, now: int) -> User:
     return replace(user, groups=(*user.groups, *groups), group_keys=user.group_keys | frozenset(groups))
 
 
-def assignments_with_packages(own: Assignments, tenant: Tenant, user: User, *, application: str, now: int) -> bool:
+def may_use(tenant: Tenant, user: User, application: str, now: int) -> bool:
     """Tell whether a user may use an application: by the application's own assignments, or by a package now."""
-    if own.closeness(user) is not None:
+    if tenant.applications[application].assignments.closeness(user) is not None:
         return True
     return any(application in held.applications for held in tenant.policy.entitlements.held(user.oid, now))
 
