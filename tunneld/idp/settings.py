@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
+from tunneld.idp.federation_settings import FederationSettings
 from tunneld.model.address import parse_authority
 from tunneld.model.errors import DocumentError, PeerProtocolError
 from tunneld.policy.directory_document import Lifetime, Section, read_document
@@ -14,6 +16,7 @@ from tunneld.policy.directory_document import Lifetime, Section, read_document
 DAY = 24 * 3600
 
 Url = Annotated[str, StringConstraints(pattern=r"^https://[A-Za-z0-9.:\[\]-]+$")]
+Network = Annotated[str, AfterValidator(lambda text: str(ip_network(text)))]
 Positive = Annotated[int, Field(ge=1, le=3650 * DAY)]
 
 
@@ -38,7 +41,16 @@ class IdpSettings(Section):
     key: Path = Field(repr=False)
     directory: Path
     state: Path  # SQLite file; keys and records live beside it
+    database: str | None = Field(default=None, repr=False)  # an SQLAlchemy URL instead of that file
     lifetimes: Lifetimes = Lifetimes()
+    federation: FederationSettings = FederationSettings()
+    trusted_proxies: tuple[Network, ...] = ()  # reverse proxies whose X-Forwarded-For is believed
+    trust_simulation_headers: bool = False  # tests may name place and risk: x-simulated-address, -country, -risk
+
+    @property
+    def database_url(self) -> str:
+        """Return where state is stored: the file `state` unless `database` names a server."""
+        return self.database or f"sqlite:///{self.state}"
 
     @property
     def address(self) -> tuple[str, int]:
