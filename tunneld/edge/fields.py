@@ -7,6 +7,8 @@ from functools import lru_cache
 from tunneld.model.address import parse_authority
 from tunneld.wire.h2.header_block import Field
 
+RESTRICTION = b"sec-restrict-tenant-access-policy"  # tenant restrictions, version 2
+
 cached_authority = lru_cache(maxsize=8192)(parse_authority)
 
 
@@ -17,6 +19,12 @@ def bearer_of(fields: list[Field], name: bytes) -> str | None:
         return None
     scheme, space, token = values[0].decode("ascii", "replace").partition(" ")
     return token if space and scheme.lower() == "bearer" and token and " " not in token else None
+
+
+def restriction_of(fields: list[Field]) -> str | None:
+    """Return the tenant-restriction policy that a request names. Two of them are joined to one that is malformed."""
+    values = [value for field, value in fields if field == RESTRICTION]
+    return b",".join(values).decode("ascii", "replace") if values else None
 
 
 def trace_id(value: bytes | None) -> str | None:

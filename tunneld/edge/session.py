@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from tunneld.edge.caller import identify
-from tunneld.edge.fields import bearer_of, cached_authority, trace_id
+from tunneld.edge.fields import bearer_of, cached_authority, restriction_of, trace_id
 from tunneld.edge.flows import EdgeFlow, refusal_block, refuse_stream, revocations
 from tunneld.edge.tenant import TenantEdge
 from tunneld.journal.flows import FlowRecord
@@ -77,6 +77,7 @@ class EdgeSession:
         self._expiry: asyncio.TimerHandle | None = None
         self._control: ControlStream | None = None
         self._retired = False
+        self._restriction: str | None = None
         self._source = ("", 0)
 
     @property
@@ -129,6 +130,7 @@ class EdgeSession:
         if self._control is not None or token is None:
             refuse_stream(self.mux, stream, Reason.TOKEN_MISSING if token is None else Reason.MALFORMED_REQUEST)
             return
+        self._restriction = restriction_of(fields)
         self._control = ControlStream(self._on_control, self._on_control_closed)
         StreamEnd(self.mux, stream, self._control)
         self.group.create_task(self._start_session(stream, token), name="open session")
@@ -152,7 +154,7 @@ class EdgeSession:
 
     async def _judge_channel_token(self, token: str) -> Decision:
         try:
-            claims = await self.tenant.verified(token, self._jkt)
+            claims = await self.tenant.verified_under(token, self._jkt, self._restriction)
         except TokenError as error:
             return Refuse(error.reason, error.detail)
         gate = self.tenant.gate(claims, self.tunnel.channel)
@@ -226,10 +228,10 @@ class EdgeSession:
             "expires_at": int(decision.expires_at),
         })
 
-    async def _judge_app_token(self, token: str) -> Decision:
+    async def _judge_app_token(self, token: str, restriction: str | None = None) -> Decision:
         """Verify and judge an application's token. On the interoperability listener it brings its own profile."""
         try:
-            claims = await self.tenant.verified(token, self._jkt)
+            claims = await self.tenant.verified_under(token, self._jkt, restriction or self._restriction)
         except TokenError as error:
             return Refuse(error.reason, error.detail)
         if self._interop:
@@ -272,7 +274,7 @@ class EdgeSession:
         record.action = "tunnel"
         if bearer is not None:
             flow = EdgeFlow(self, stream, record, None)
-            self.group.create_task(self._connect_with(flow, bearer_of(fields, b"proxy-authorization")), name="admit")
+            self.group.create_task(self._connect_with(flow, fields), name="admit")
             return
         if ref is not None:
             grant = self._refs.get(ref)
@@ -282,9 +284,11 @@ class EdgeSession:
             missing = Reason.TOKEN_MISSING
         self._admit(EdgeFlow(self, stream, record, None), grant, missing)
 
-    async def _connect_with(self, flow: EdgeFlow, token: str | None) -> None:
+    async def _connect_with(self, flow: EdgeFlow, fields: list[Field]) -> None:
         """Admit a flow that brings its whole token."""
-        decision = Refuse(Reason.TOKEN_MALFORMED) if token is None else await self._judge_app_token(token)
+        decision: Decision = Refuse(Reason.TOKEN_MALFORMED)
+        if (token := bearer_of(fields, b"proxy-authorization")) is not None:
+            decision = await self._judge_app_token(token, restriction_of(fields))
         if flow.ended:
             return
         if isinstance(decision, Refuse):

@@ -149,6 +149,10 @@ class TenantSection(Section):
     """Forwarding profiles of the tenant. Of several that are assigned to a user, the closest assignment wins (user,
     then group, then user type), then the order here."""
 
+    restrictions_url: HttpsUrl | None = None
+    """Where the issuer judges tenant restrictions (`<base>/<tenant id>/tunnel/v1/restrictions`), for connections that
+    name a policy. Left out: every such connection is refused."""
+
     channels: Mapping[Channel, Guid] = Field(min_length=1)
     """Channels that this edge offers, each with the audience of its channel tokens."""
 

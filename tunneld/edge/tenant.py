@@ -13,6 +13,7 @@ import structlog
 
 from tunneld.edge.connector import Connector
 from tunneld.edge.keys import Fetch, KeyCache, https_fetch
+from tunneld.edge.restrictions import Ask, RestrictionCheck, https_ask
 from tunneld.edge.settings import Settings, TenantSection
 from tunneld.forwarding.assignment import assigned
 from tunneld.forwarding.compile import CompiledProfile, compile_profile
@@ -57,6 +58,7 @@ class TenantEdge:
         self._timeout_s = settings.keys.timeout_s
         self.context, self.interop_context = self._read_contexts()
         self.keys = KeyCache(fetch or self._read_trust(), settings.keys)
+        self.restrictions = RestrictionCheck(self._read_ask())
         self.connector = Connector(tenant.connector or settings.connector)
         self.profiles = Profiles((), {}, frozenset(), 0)
         self.profiles = self._read_profiles()
@@ -101,6 +103,13 @@ class TenantEdge:
         if len(memory) >= MAX_VERIFIED:
             memory.clear()
         memory[hashlib.sha256(token.encode()).digest(), jkt] = claims
+        return claims
+
+    async def verified_under(self, token: str, jkt: str | None, policy: str | None) -> VerifiedClaims:
+        """Return the claims of `token` where the tenant-restriction `policy` permits it. Raises TokenError."""
+        claims = await self.verified(token, jkt)
+        if policy is not None:
+            await self.restrictions.check(policy, token)
         return claims
 
     def _memory(self) -> dict[tuple[bytes, str | None], VerifiedClaims]:
@@ -157,6 +166,7 @@ class TenantEdge:
         def use_trust(fetch: object) -> None:
             assert callable(fetch)
             self.keys.fetch_with(fetch)
+            self.restrictions = RestrictionCheck(self._read_ask())
             changed("trust")
 
         return [
@@ -174,6 +184,10 @@ class TenantEdge:
 
     def _read_trust(self) -> Fetch:
         return https_fetch(self.settings.jwks_url, trust=self.settings.trust, timeout_s=self._timeout_s)
+
+    def _read_ask(self) -> Ask | None:
+        url = self.settings.restrictions_url
+        return https_ask(url, trust=self.settings.trust, timeout_s=self._timeout_s) if url is not None else None
 
     def _read_profiles(self) -> Profiles:
         compiled = []
