@@ -80,6 +80,8 @@ _TABLE: dict[int, tuple[str, Reason, str]] = {
     50076: ("interaction_required", Reason.INTERACTION_REQUIRED, "A policy asks for multifactor authentication."),
     50079: ("interaction_required", Reason.INTERACTION_REQUIRED, "A second factor has to be registered first."),
     50078: ("interaction_required", Reason.INTERACTION_REQUIRED, "The multifactor authentication is too long ago."),
+    50074: ("interaction_required", Reason.INTERACTION_REQUIRED, "The second factor was not given."),
+    50155: ("interaction_required", Reason.INTERACTION_REQUIRED, "The device's proof does not hold."),
     50097: ("interaction_required", Reason.INTERACTION_REQUIRED, "A device has to prove itself."),
     50142: ("access_denied", Reason.CONDITIONAL_ACCESS, "A policy asks for a new password."),
     50158: ("interaction_required", Reason.INTERACTION_REQUIRED, "Terms of use or another control are not met yet."),
