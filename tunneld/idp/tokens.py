@@ -75,8 +75,8 @@ def _granted_scope(grant: Grant, scope: ScopeRequest) -> str:
     return " ".join([*sorted(scope.openid), *resource])
 
 
-def verify_bearer(provider: Provider, request: Request, audience: str) -> Caller:
-    """Return the caller of one of our own APIs. Raises ApiError(401 or 403)."""
+def bearer_claims(provider: Provider, request: Request) -> dict[str, Any]:  # JSON
+    """Return the claims of the one token that a request carries, ours and in its time. Raises ApiError(401)."""
     headers = request.headers.getlist("authorization")
     if len(headers) != 1 or not headers[0].startswith("Bearer "):
         raise ApiError(401, "InvalidAuthenticationToken", "One bearer token is needed.")
@@ -86,6 +86,12 @@ def verify_bearer(provider: Provider, request: Request, audience: str) -> Caller
         raise ApiError(401, "InvalidAuthenticationToken", "The token does not verify.")
     if not claims["nbf"] - 60 <= now < claims["exp"]:
         raise ApiError(401, "InvalidAuthenticationToken", "The token has expired or is not valid yet.")
+    return claims
+
+
+def verify_bearer(provider: Provider, request: Request, audience: str) -> Caller:
+    """Return the caller of one of our own APIs. Raises ApiError(401 or 403)."""
+    claims = bearer_claims(provider, request)
     if claims["aud"] != audience or "scp" not in claims:
         raise ApiError(401, "InvalidAuthenticationToken", "The token is for another audience.")
     tenant = provider.directory.tenants.get(claims["tid"])
