@@ -95,6 +95,8 @@ def suppose(hypothesis: Hypothesis, tenant: Tenant, directory: Directory, now: i
 def find_account(text: str, tenant: Tenant, directory: Directory) -> ObjectKey | None:
     """Return the account that a name or an object id stands for: of any tenant by name, of this one by id."""
     wanted = text.strip().lower()
+    if not wanted:
+        return None
     named = directory.account(wanted)
     if named is not None:
         return named
