@@ -15,7 +15,7 @@ from tunneld.idp.authorize import authorize
 from tunneld.idp.boundary import API_PREFIXES, BodyTooLargeError, Boundary
 from tunneld.idp.certificates import certificate
 from tunneld.idp.device import device_auth, device_code
-from tunneld.idp.graph import my_forwarding_profile, my_tenants
+from tunneld.idp.graph.me import my_forwarding_profile, my_tenants
 from tunneld.idp.metadata import discovery, key_set, logout
 from tunneld.idp.pages import style_sheet
 from tunneld.idp.provider import Provider
