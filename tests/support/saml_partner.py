@@ -32,9 +32,14 @@ EMAIL_CLAIM = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/emailaddres
 MULTIPLE = "http://schemas.microsoft.com/claims/multipleauthn"
 
 
+def partner_key(name: str = "partner") -> rsa.RSAPrivateKey:
+    """Return the key of that name, made once."""
+    return _made(name)
+
+
 @cache
-def partner_key(name: str = "partner", bits: int = 2048) -> rsa.RSAPrivateKey:
-    return rsa.generate_private_key(65537, bits)
+def _made(_name: str) -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(65537, 2048)
 
 
 @cache
@@ -71,7 +76,8 @@ def assertion(**changes: Any) -> etree._Element:
     } | changes
     now = at["now"]
     email = "" if at["email"] is None else (
-        f'<saml:Attribute Name="{EMAIL_CLAIM}"><saml:AttributeValue>{at["email"]}</saml:AttributeValue></saml:Attribute>'
+        f'<saml:Attribute Name="{EMAIL_CLAIM}"><saml:AttributeValue>{at["email"]}</saml:AttributeValue>'
+        "</saml:Attribute>"
     )
     audience = "" if at["audience"] is None else (
         f'<saml:AudienceRestriction><saml:Audience>{at["audience"]}</saml:Audience></saml:AudienceRestriction>'
@@ -86,8 +92,8 @@ def assertion(**changes: Any) -> etree._Element:
         f'{at["subject"]}</saml:NameID><saml:SubjectConfirmation Method="urn:oasis:names:tc:SAML:2.0:cm:bearer">'
         f'<saml:SubjectConfirmationData{recipient}{answers} NotOnOrAfter="{instant(now + at["confirm_end"])}"/>'
         "</saml:SubjectConfirmation></saml:Subject>"
-        f'<saml:Conditions NotBefore="{instant(now + at["begin"])}" NotOnOrAfter="{instant(now + at["end"])}">{audience}'
-        f'</saml:Conditions><saml:AuthnStatement AuthnInstant="{instant(now)}"><saml:AuthnContext>'
+        f'<saml:Conditions NotBefore="{instant(now + at["begin"])}" NotOnOrAfter="{instant(now + at["end"])}">'
+        f'{audience}</saml:Conditions><saml:AuthnStatement AuthnInstant="{instant(now)}"><saml:AuthnContext>'
         f"<saml:AuthnContextClassRef>{context}</saml:AuthnContextClassRef></saml:AuthnContext></saml:AuthnStatement>"
         f"<saml:AttributeStatement>{email}{at['extra']}</saml:AttributeStatement></saml:Assertion>"
     )
@@ -102,7 +108,8 @@ def response(inner: list[etree._Element], **changes: Any) -> etree._Element:
     answers = "" if at["request"] is None else f' InResponseTo="{at["request"]}"'
     root = etree.fromstring(
         f'<samlp:Response xmlns:samlp="{SAMLP}" xmlns:saml="{SAML}" ID="{at["id"]}" Version="2.0"{answers}'
-        f' IssueInstant="{instant(at["now"])}" Destination="{at["destination"]}"><saml:Issuer>{at["issuer"]}</saml:Issuer>'
+        f' IssueInstant="{instant(at["now"])}" Destination="{at["destination"]}">'
+        f'<saml:Issuer>{at["issuer"]}</saml:Issuer>'
         f'<samlp:Status><samlp:StatusCode Value="{at["status"]}"/></samlp:Status></samlp:Response>'
     )
     root.extend(inner)

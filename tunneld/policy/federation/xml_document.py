@@ -6,6 +6,7 @@ it before the digest is made. No identity provider writes one, so one is enough 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
@@ -16,6 +17,8 @@ from tunneld.policy.federation.vouched import FederationError
 MAX_XML = 64 * 1024  # an assertion with a certificate and 200 groups takes 30 KiB
 MAX_ELEMENTS = 5_000
 MAX_DEPTH = 40  # the deepest of SAML, inside a WS-Trust envelope, has a dozen
+
+_ENCODING = re.compile(r"""\ufeff?<\?xml[^>]*?\sencoding\s*=\s*["']([^"']*)["']""")
 
 Element: TypeAlias = Any  # lxml has no type stubs of its own
 
@@ -30,6 +33,9 @@ def read_xml(raw: bytes) -> Element:
         raise FederationError("xml", "not UTF-8") from None
     if "<!DOCTYPE" in text or "<!ENTITY" in text or "\0" in text:
         raise FederationError("xml", "a document type or an entity")
+    declared = _ENCODING.match(text)
+    if declared is not None and declared[1].lower() != "utf-8":
+        raise FederationError("xml", "not UTF-8 by its own declaration")
     parser = etree.XMLParser(
         encoding="utf-8", resolve_entities=False, no_network=True, load_dtd=False, dtd_validation=False,
         huge_tree=False, remove_comments=False, remove_pis=False, strip_cdata=False,
