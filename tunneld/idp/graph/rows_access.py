@@ -1,0 +1,62 @@
+"""Rows of Conditional Access and what its policies name (Microsoft Graph reference: conditionalAccessRoot)."""
+
+from __future__ import annotations
+
+from tunneld.idp.graph.resource import Activities, Permissions, ResourceType, Verb
+
+_CATEGORY = "Policy"
+_SERVICE = "Conditional Access"
+
+
+def permissions(name: str) -> Permissions:
+    """Return the four strings that most kinds have."""
+    base = f"microsoft.directory/{name}/"
+    return Permissions(f"{base}standard/read", f"{base}create", f"{base}basic/update", f"{base}delete")
+
+
+def activities(noun: str, category: str = _CATEGORY, *, service: str = _SERVICE, target: str = "Policy") -> Activities:
+    """Return the three activities that most kinds have."""
+    return Activities(category, f"Add {noun}", f"Update {noun}", f"Delete {noun}", target, service)
+
+
+_TIMES = frozenset({"id", "createdDateTime", "modifiedDateTime", "deletedDateTime"})
+
+POLICIES = ResourceType(
+    kind="conditionalAccessPolicy", collection="/identity/conditionalAccess/policies",
+    permissions=permissions("conditionalAccessPolicies"), audit=activities("conditional access policy"),
+    read_only=_TIMES,
+)
+NAMED_LOCATIONS = ResourceType(
+    kind="namedLocation", collection="/identity/conditionalAccess/namedLocations",
+    permissions=permissions("namedLocations"), audit=activities("named location"), read_only=_TIMES,
+)
+STRENGTHS = tuple(
+    ResourceType(
+        kind="authenticationStrengthPolicy", collection=collection, answers_update=True,
+        permissions=permissions("authenticationStrengthPolicies"), audit=activities("authentication strength policy"),
+        read_only=_TIMES | {"policyType", "requirementsSatisfied"},
+    )
+    # Graph has the same objects under both paths.
+    for collection in (
+        "/identity/conditionalAccess/authenticationStrength/policies", "/policies/authenticationStrengthPolicies",
+    )
+)
+CONTEXTS = ResourceType(
+    kind="authenticationContextClassReference",
+    collection="/identity/conditionalAccess/authenticationContextClassReferences", chosen=True, upsert=True,
+    permissions=permissions("authenticationContexts"), audit=activities("authentication context"),
+)
+AGREEMENTS = ResourceType(
+    kind="agreement", collection="/identityGovernance/termsOfUse/agreements", answers_update=True,
+    permissions=permissions("agreements"), audit=activities("terms of use", service="Terms Of Use"), read_only=_TIMES,
+)
+PROTECTED_ACTIONS = ResourceType(
+    kind="protectedAction",
+    collection="/roleManagement/directory/resourceNamespaces/microsoft.directory/resourceActions",
+    versions=("beta",), verbs=frozenset({Verb.LIST, Verb.GET, Verb.UPDATE}),
+    permissions=permissions("resourceNamespaces/resourceActions"),
+    audit=activities("resource action authentication context", "RoleManagement", service="Core Directory"),
+    read_only=frozenset({"id", "name", "description", "isAuthenticationContextSettable"}),
+)
+
+ACCESS_ROWS = (POLICIES, NAMED_LOCATIONS, *STRENGTHS, CONTEXTS, AGREEMENTS)

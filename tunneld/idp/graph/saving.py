@@ -1,0 +1,83 @@
+"""One commit and its audit record: what the admin API writes goes through here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+from tunneld.idp.answers import ApiError
+from tunneld.idp.changes import Actor, AuditEntry, AuditTarget, ConflictError, ModifiedProperty
+from tunneld.idp.graph.call import Call
+from tunneld.idp.graph.objects import HIDDEN
+from tunneld.idp.graph.resource import Draft, Json, ResourceType
+from tunneld.model.errors import TunneldError
+from tunneld.policy.objects import Change, Conflict, GraphObject, ObjectRef
+from tunneld.policy.views import fingerprint_of
+
+_MAX_VALUE = 4096  # characters of a property in an audit record; Microsoft Entra cuts long values too
+
+
+class StaleError(TunneldError):
+    """Somebody else changed the object since it was read."""
+
+
+async def save(
+    call: Call, changes: Sequence[Change], audits: Sequence[AuditEntry],
+    expected: Mapping[ObjectRef, str] | None = None,
+) -> None:
+    """Save changes together with their audit records. Raises ApiError for a contradiction, StaleError for a lost race.
+
+    `expected` holds the fingerprints of objects from which the changes were made up.
+    """
+    for ref, wanted in (expected or {}).items():
+        if fingerprint_of(call.directory, ref) != wanted:
+            raise StaleError  # noticed here it leaves no record of a failure: the caller tries again
+    try:
+        await call.provider.commit(changes, audits, correlation_id=call.correlation_id, expected=expected)
+    except ConflictError as error:
+        if expected and error.conflict.rule in ("preconditionFailed", "concurrentChange"):
+            raise StaleError from None
+        raise refused(error.conflict) from None
+
+
+def refused(conflict: Conflict) -> ApiError:
+    """Return the answer to a contradiction: the rule's name is the code."""
+    message = f"{conflict.message} {conflict.mend}".strip()
+    return ApiError(conflict.status, conflict.rule, message, target=conflict.target)
+
+
+def actor(call: Call) -> Actor:
+    """Return whoever calls, for the audit log."""
+    address = call.request.client.host if call.request.client else ""
+    return Actor("user", call.tenant.id, call.user.oid, call.user.upn, address)
+
+
+def entry(call: Call, row: ResourceType, activity: str, targets: Sequence[AuditTarget]) -> AuditEntry:
+    """Return the audit record of an activity on objects of a row."""
+    audit = row.audit
+    return AuditEntry(activity, audit.category, call.tenant.id, actor(call), tuple(targets), service=audit.service)
+
+
+def written(call: Call, row: ResourceType, draft: Draft, value: GraphObject | None, activity: str) -> AuditEntry:
+    """Return the audit record of one write, with each top-level member that it changed."""
+    before = draft.current.to_json() if draft.current is not None else {}
+    after = value.to_json() if value is not None else {}
+    name = after.get(row.name) or before.get(row.name) or draft.key
+    target = AuditTarget(draft.key, str(name), row.audit.target, modified(before, after, row.secrets))
+    return entry(call, row, activity, [target])
+
+
+def modified(before: Json, after: Json, secrets: frozenset[str] = frozenset()) -> tuple[ModifiedProperty, ...]:
+    """Return the members that differ, each side as JSON; of a secret only that it changed."""
+    return tuple(
+        ModifiedProperty(name, _text(name in secrets, before.get(name)), _text(name in secrets, after.get(name)))
+        for name in sorted(before.keys() | after.keys())
+        if before.get(name) != after.get(name)
+    )
+
+
+def _text(secret: bool, value: object) -> str:
+    if value is None:
+        return ""
+    text = json.dumps(HIDDEN if secret else value, sort_keys=True, ensure_ascii=False)
+    return text if len(text) <= _MAX_VALUE else f"{text[:_MAX_VALUE]}…"

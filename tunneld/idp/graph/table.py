@@ -1,0 +1,30 @@
+"""The table of the admin API. Rows of kinds that this program does not know are not served."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tunneld.idp.graph.operations import operations_of
+from tunneld.idp.graph.resource import Operation, ResourceType
+from tunneld.idp.graph.rows_access import ACCESS_ROWS
+from tunneld.idp.graph.rows_cross_tenant import CROSS_TENANT_ROWS, cross_tenant_operations
+from tunneld.idp.graph.rows_directory import DIRECTORY_ROWS
+from tunneld.policy.kinds import KINDS
+
+ROWS: tuple[ResourceType, ...] = (
+    *CROSS_TENANT_ROWS,
+    *DIRECTORY_ROWS,
+    *ACCESS_ROWS,
+)
+
+# What is no object of its own: each a function that returns operations.
+_MORE: tuple[tuple[str, Callable[[], list[Operation]]], ...] = (
+    ("crossTenantAccessPartner", cross_tenant_operations),
+)
+
+SERVED: tuple[ResourceType, ...] = tuple(row for row in ROWS if row.kind in KINDS)
+
+OPERATIONS: tuple[Operation, ...] = (
+    *(operation for row in SERVED for operation in operations_of(row)),
+    *(operation for kind, more in _MORE if not kind or kind in KINDS for operation in more()),
+)
