@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tunneld.policy.cross_tenant.compiling import CROSS_TENANT_KINDS
+from tunneld.policy.deleted_objects import DELETED_KINDS
 from tunneld.policy.devices import DEVICE_KIND
 from tunneld.policy.federation.configuration import FEDERATION_CONFIGURATION
 from tunneld.policy.federation.identity_provider import IDENTITY_PROVIDER
@@ -15,9 +17,10 @@ from tunneld.policy.objects import ObjectKind
 from tunneld.policy.roles import ROLE_KINDS
 
 _ALL: tuple[ObjectKind, ...] = (
+    *CROSS_TENANT_KINDS,
     FEDERATION_CONFIGURATION, IDENTITY_PROVIDER,
     *COLLABORATION_KINDS, INVITATION, ORGANIZATIONAL_BRANDING, API_CONNECTOR, USER_FLOW,
-    *ROLE_KINDS,
+    *ROLE_KINDS, *DELETED_KINDS,
     DEVICE_KIND,
     *SYNCHRONIZATION_KINDS, *GOVERNANCE_KINDS,
 )

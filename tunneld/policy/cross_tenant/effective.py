@@ -7,7 +7,7 @@ value as a whole.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Generic, TypeVar
@@ -98,7 +98,7 @@ class Settings:
     tenant_restrictions: B2BSetting | None = None
     inbound_trust: InboundTrust | None = None
     redemption_order: RedemptionOrder | None = None
-    automatic_consent: AutomaticConsent | None = None  # a partner's only
+    automatic_consent: AutomaticConsent | None = None  # a partner's only; the default's never changes
     user_sync_allowed: bool = False  # a partner's `identitySynchronization`; never inherited
     service_provider: bool = False
     in_multi_tenant_organization: bool = False
@@ -114,7 +114,7 @@ SERVICE_DEFAULT = Settings(
 
 @dataclass(frozen=True, slots=True)
 class Effective(Generic[Value]):
-    """A value and whose it is: "partner", "default" (an administrator's) or "service" (never changed)."""
+    """A value and whose it is: "partner", "template", "default" (an administrator's) or "service" (never changed)."""
 
     value: Value
     source: str
@@ -129,63 +129,63 @@ class CrossTenantPolicy:
     partners: Mapping[str, Settings] = field(default_factory=dict)  # by tenant id
     allowed_clouds: frozenset[str] = frozenset()
 
+    template: Settings | None = None  # what members of the multi-tenant organization get instead of the default
+
     def collaboration_inbound(self, partner: str) -> Effective[B2BSetting]:
         """Return who of `partner` (a tenant id) may come in as a guest, and to what."""
-        own = self._partner(partner).collaboration_inbound
-        return self._pick(own, self.default.collaboration_inbound, OPEN)
+        return self._pick(partner, lambda settings: settings.collaboration_inbound, OPEN)
 
     def collaboration_outbound(self, partner: str) -> Effective[B2BSetting]:
         """Return who of us may visit `partner`, and what there."""
-        own = self._partner(partner).collaboration_outbound
-        return self._pick(own, self.default.collaboration_outbound, OPEN)
+        return self._pick(partner, lambda settings: settings.collaboration_outbound, OPEN)
 
     def direct_connect_inbound(self, partner: str) -> Effective[B2BSetting]:
         """Return who of `partner` may come in without an object here."""
-        own = self._partner(partner).direct_connect_inbound
-        return self._pick(own, self.default.direct_connect_inbound, CLOSED)
+        return self._pick(partner, lambda settings: settings.direct_connect_inbound, CLOSED)
 
     def direct_connect_outbound(self, partner: str) -> Effective[B2BSetting]:
         """Return who of us may reach `partner` without an object there."""
-        own = self._partner(partner).direct_connect_outbound
-        return self._pick(own, self.default.direct_connect_outbound, CLOSED)
+        return self._pick(partner, lambda settings: settings.direct_connect_outbound, CLOSED)
 
     def tenant_restrictions(self, account_tenant: str) -> Effective[B2BSetting]:
         """Return what accounts of `account_tenant` may reach from our network."""
-        own = self._partner(account_tenant).tenant_restrictions
-        return self._pick(own, self.default.tenant_restrictions, CLOSED)
+        return self._pick(account_tenant, lambda settings: settings.tenant_restrictions, CLOSED)
 
     def inbound_trust(self, partner: str) -> Effective[InboundTrust]:
         """Return which of `partner`'s claims count here."""
-        return self._pick(self._partner(partner).inbound_trust, self.default.inbound_trust, InboundTrust())
+        return self._pick(partner, lambda settings: settings.inbound_trust, _NO_TRUST)
 
     def redemption_order(self, partner: str = "") -> Effective[RedemptionOrder]:
         """Return the order in which identity providers are tried for an invitation."""
-        own = self._partner(partner).redemption_order
-        return self._pick(own, self.default.redemption_order, RedemptionOrder())
+        return self._pick(partner, lambda settings: settings.redemption_order, RedemptionOrder())
 
     def automatic_consent(self, partner: str) -> Effective[AutomaticConsent]:
         """Return whether prompts are suppressed; only a partner object can say so."""
-        own = self._partner(partner).automatic_consent
-        return Effective(own, "partner") if own is not None else Effective(AutomaticConsent(), "service")
+        return self._pick(partner, lambda settings: settings.automatic_consent, _NO_CONSENT)
 
     def service_provider(self, partner: str) -> bool:
         """Tell whether `partner` administers this tenant on its behalf."""
-        return self._partner(partner).service_provider
+        own = self.partners.get(partner)
+        return own is not None and own.service_provider
 
     def block_service_provider_outbound(self, partner: str) -> Effective[bool]:
         """Return whether our users may not administer `partner` on its behalf."""
-        own = self._partner(partner).block_service_provider_outbound
-        return self._pick(own, self.default.block_service_provider_outbound, False)
+        return self._pick(partner, lambda settings: settings.block_service_provider_outbound, False)
 
-    def _partner(self, partner: str) -> Settings:
-        return self.partners.get(partner, _NOTHING)
-
-    def _pick(self, own: Value | None, default: Value | None, service: Value) -> Effective[Value]:
+    def _pick(self, partner: str, read: Callable[[Settings], Value | None], service: Value) -> Effective[Value]:
+        own = self.partners.get(partner)
         if own is not None:
-            return Effective(own, "partner")
-        if default is not None and not self.is_service_default:
-            return Effective(default, "default")
-        return Effective(service if default is None else default, "service")
+            value = read(own)
+            if value is not None:
+                return Effective(value, "partner")
+            if own.in_multi_tenant_organization and self.template is not None:
+                value = read(self.template)
+                if value is not None:
+                    return Effective(value, "template")
+        value = read(self.default)
+        source = "service" if value is None or self.is_service_default else "default"
+        return Effective(service if value is None else value, source)
 
 
-_NOTHING = Settings()
+_NO_TRUST = InboundTrust()
+_NO_CONSENT = AutomaticConsent()
