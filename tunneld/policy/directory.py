@@ -16,6 +16,7 @@ from tunneld.policy.tenant_policy import TenantPolicy
 # Well-known audiences and the daemon's client id: constants of this system, the same in every tenant.
 DIRECTORY_API = "00000003-0000-0000-c000-000000000000"
 ENROLMENT_API = "0a4c1d7e-52f3-4f0b-8a6e-3d9b7c15e284"
+ACCESS_PANEL = "0000000c-0000-0000-c000-000000000000"  # the pages where people look after their own account
 DAEMON_CLIENT = "7d2f3c9e-6b1a-4e5d-9a40-1f6c8e2b5a10"
 
 DEFAULT_CLOUD = "microsoftonline.com"  # the commercial one; also microsoftonline.us and microsoftonline.cn
@@ -62,6 +63,7 @@ class ResourceKind(StrEnum):
 
     DIRECTORY = "directory"
     ENROLMENT = "enrolment"
+    ACCOUNT = "account"  # the pages where people look after their own account
     APPLICATION = "application"
     CHANNEL = "channel"
 
@@ -194,6 +196,8 @@ class Tenant:
             return Resource(ResourceKind.DIRECTORY, audience, "Directory", "Directory.Read Profile.Read")
         if audience == ENROLMENT_API:
             return Resource(ResourceKind.ENROLMENT, audience, "Tunnel enrolment", "user_impersonation")
+        if audience == ACCESS_PANEL:
+            return Resource(ResourceKind.ACCOUNT, audience, "App Access Panel", "user_impersonation")
         if audience in self.channels:
             name = self.channels[audience]
             return Resource(ResourceKind.CHANNEL, audience, name, "user_impersonation")

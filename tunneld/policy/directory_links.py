@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from tunneld.model.errors import DocumentError
 from tunneld.policy.directory import (
+    ACCESS_PANEL,
     DAEMON_CLIENT,
     DIRECTORY_API,
     ENROLMENT_API,
@@ -23,6 +24,7 @@ from tunneld.policy.directory import (
 )
 from tunneld.policy.directory_document import AssignmentsSection, DirectoryDocument, TenantSection, UserSection
 
+ACCOUNT_PAGES = Client(ACCESS_PANEL, "My account", (), trusted=True)  # no redirect: it is ourselves
 DAEMON = Client(DAEMON_CLIENT, "tunneld", ("http://127.0.0.1/callback",), trusted=True)
 
 
@@ -186,7 +188,7 @@ def _home(
 
 
 def _clients(document: DirectoryDocument, where: str) -> dict[str, Client]:
-    clients = {DAEMON.id: DAEMON}
+    clients = {DAEMON.id: DAEMON, ACCOUNT_PAGES.id: ACCOUNT_PAGES}
     for index, section in enumerate(document.clients):
         if section.id in clients:
             raise DocumentError(where, f"clients[{index}].id", f"the client id {section.id} is used twice")
