@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from tunneld.policy.objects import GraphObject
 from tunneld.policy.tenant_policy import TenantPolicy
+from tunneld.policy.token_shape import TUNNEL_SHAPE, AppRole, TokenShape
 
 # Well-known audiences and the daemon's client id: constants of this system, the same in every tenant.
 DIRECTORY_API = "00000003-0000-0000-c000-000000000000"
@@ -135,6 +136,8 @@ class Application:
     id: str
     name: str
     assignments: Assignments
+    shape: TokenShape = TUNNEL_SHAPE
+    roles: tuple[AppRole, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
