@@ -6,7 +6,7 @@ string: `built_in_roles.py`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated
 
@@ -37,6 +37,9 @@ _MEMBER = frozenset({
 })
 _LIMITED_GUEST = frozenset({USERS, GROUPS, MEMBERS, ORGANIZATION, OWN_OBJECT, OWN_GROUPS})
 _RESTRICTED_GUEST = frozenset({OWN_OBJECT})
+
+
+GLOBAL_ADMINISTRATOR = BY_NAME["global administrator"].id
 
 
 class RolePermission(GraphObject):
@@ -197,6 +200,37 @@ def _check_unused(directory: Directory, tenant_id: str, object_id: str) -> Confl
     return None
 
 
+def _implied_definition(directory: Directory, tenant_id: str, object_id: str) -> GraphObject | None:
+    del directory, tenant_id
+    return built_in_definition(object_id)
+
+
+def _implied_definitions(directory: Directory, tenant_id: str) -> Iterable[str]:
+    del directory, tenant_id
+    return BY_ID
+
+
+def _implied_assignment(directory: Directory, tenant_id: str, object_id: str) -> GraphObject | None:
+    """Show a role that the directory document gives a user; its id is both ids."""
+    role, _, oid = object_id.partition(".")
+    user = directory.tenants[tenant_id].users.get(oid)
+    if user is None or role not in user.roles:
+        return None
+    return RoleAssignment(id=object_id, principal_id=oid, role_definition_id=role)
+
+
+def _implied_assignments(directory: Directory, tenant_id: str) -> Iterable[str]:
+    users = directory.tenants[tenant_id].users.values()
+    return (f"{role}.{user.oid}" for user in users for role in user.roles)
+
+
+def _check_written(directory: Directory, tenant_id: str, object_id: str) -> Conflict | None:
+    if _implied_assignment(directory, tenant_id, object_id) is None:
+        return None
+    return Conflict("writtenInDocument", "The directory document gives the user this role.",
+                    "Take it out of the document.", "id", 409)
+
+
 def _put(directory: Directory, tenant_id: str, values: Mapping[str, GraphObject | None]) -> Directory:
     """Compile all three kinds anew: a tenant has a handful of roles, and they change rarely."""
     del values
@@ -225,8 +259,10 @@ def _compile(tenant: Tenant) -> RoleGrants:
     return RoleGrants(held, custom, names, protected)
 
 
-ROLE_DEFINITION = ObjectKind("roleDefinition", RoleDefinition, _put, _check_definition, _check_unused)
-ROLE_ASSIGNMENT = ObjectKind("roleAssignment", RoleAssignment, _put, _check_assignment)
+ROLE_DEFINITION = ObjectKind("roleDefinition", RoleDefinition, _put, _check_definition, _check_unused,
+                             _implied_definition, _implied_definitions)
+ROLE_ASSIGNMENT = ObjectKind("roleAssignment", RoleAssignment, _put, _check_assignment, _check_written,
+                             _implied_assignment, _implied_assignments)
 PROTECTED_ACTION = ObjectKind("protectedAction", ResourceAction, _put, _check_protection)
 
 ROLE_KINDS = (ROLE_DEFINITION, ROLE_ASSIGNMENT, PROTECTED_ACTION)
