@@ -35,11 +35,15 @@ class PasswordGate:
         """Return the home account that `upn` names, if any, and what the password proves."""
         name = upn.strip().lower()
         account = directory.account(name)
-        attempts = self._attempts.get(name, Attempts())
-        if attempts.locked(now):
-            return account, PasswordProof(correct=False, locked=True)
         user = directory.user(account) if account else None
-        encoded = user.password_hash if user else None
+        return account, await self.judge(directory, name, password, user.password_hash if user else None, now)
+
+    async def judge(
+        self, directory: Directory, name: str, password: str, encoded: str | None, now: int
+    ) -> PasswordProof:
+        """Return what a password proves for `name`, whose hash is `encoded`; None costs the same and proves nothing."""
+        if self._attempts.get(name, Attempts()).locked(now):
+            return PasswordProof(correct=False, locked=True)
         correct = await self._verify(password, encoded or _decoy(directory, name)) and encoded is not None
         if correct:
             self._attempts.pop(name, None)
@@ -49,7 +53,7 @@ class PasswordGate:
             self._attempts.move_to_end(name)
             if len(self._attempts) > MAX_ACCOUNTS:
                 self._attempts.popitem(last=False)
-        return account, PasswordProof(correct=correct, locked=False)
+        return PasswordProof(correct=correct, locked=False)
 
     async def _verify(self, password: str, encoded: str) -> bool:
         if len(password) > MAX_PASSWORD or self._waiting >= MAX_WAITING:
