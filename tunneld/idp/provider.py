@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,15 +13,19 @@ from starlette.requests import Request
 
 from tunneld.idp.accounts import PasswordGate
 from tunneld.idp.ceremonies import Factors
+from tunneld.idp.changes import AuditEntry
+from tunneld.idp.database import Database
 from tunneld.idp.directory_source import DirectorySource, Loaded
 from tunneld.idp.grants import CodeBook, DeviceBook
 from tunneld.idp.keys import KeyRing
+from tunneld.idp.live_directory import LiveDirectory
 from tunneld.idp.records import Records
 from tunneld.idp.sealing import Seal
 from tunneld.idp.settings import IdpSettings
 from tunneld.idp.store import Store
 from tunneld.policy.directory import Directory, Tenant
 from tunneld.policy.key_schedule import KeyPolicy
+from tunneld.policy.objects import Change, ObjectRef
 from tunneld.policy.token_claims import issuer
 
 _LONGEST_TOKEN_S = 28 * 3600  # what a tenant's `token_lifetime` may reach; retired keys stay published that long
@@ -34,7 +38,9 @@ class Provider:
     settings: IdpSettings
     base_url: str
     source: DirectorySource
+    live: LiveDirectory
     keys: KeyRing
+    database: Database
     store: Store
     seal: Seal
     records: Records
@@ -52,11 +58,18 @@ class Provider:
         policy = KeyPolicy(settings.lifetimes.key, settings.lifetimes.key_ahead, _LONGEST_TOKEN_S)
         keys = KeyRing(home / "idp-keys", policy)
         seal = Seal.load(home / "idp-secret")
-        records = Records.open(home)
-        store = await Store.open(f"sqlite+aiosqlite:///{settings.state}")
-        provider = cls(settings, base_url, source, keys, store, seal, records, clock)
+        database = await Database.open(settings.database_url)
         try:
-            await provider.advance_keys(source.current.directory)
+            records = Records.open(home, database, clock)
+        except BaseException:
+            await database.close()
+            raise
+        live = LiveDirectory(source.current, database, records, clock)
+        store = Store(database)
+        provider = cls(settings, base_url, source, live, keys, database, store, seal, records, clock)
+        try:
+            await live.open()
+            await provider.advance_keys(provider.directory)
         except BaseException:
             await provider.close()
             raise
@@ -65,15 +78,22 @@ class Provider:
     async def close(self) -> None:
         """Close files and the database."""
         self.records.close()
-        await self.store.close()
+        await self.database.close()
+
+    async def commit(
+        self, changes: Sequence[Change], audits: Sequence[AuditEntry], *, correlation_id: str,
+        expected: Mapping[ObjectRef, str] | None = None,
+    ) -> None:
+        """Write to the directory: all of `changes` with their audit records, or nothing. Raises ConflictError."""
+        await self.live.commit(changes, audits, correlation_id=correlation_id, expected=expected)
 
     @property
     def loaded(self) -> Loaded:
-        return self.source.current
+        return self.live.current
 
     @property
     def directory(self) -> Directory:
-        return self.source.current.directory
+        return self.live.current.directory
 
     def now(self) -> int:
         """Return the time in whole seconds since the epoch."""
@@ -96,9 +116,11 @@ class Provider:
         loaded = await asyncio.to_thread(self.source.changed)
         # Keys first: nobody may meet a tenant that cannot sign yet.
         await self.advance_keys(loaded.directory if loaded else self.directory)
+        await self.live.follow()
         if loaded is None:
             return False
         self.source.current = loaded
+        await self.live.take(loaded)
         return True
 
     async def advance_keys(self, directory: Directory) -> None:

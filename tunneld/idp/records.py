@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
 
+from tunneld.idp.audit_log import audit_record, audit_row, write_audits
+from tunneld.idp.changes import AuditEntry
+from tunneld.idp.database import Database
 from tunneld.journal.records import LineFile
 from tunneld.journal.timestamps import rfc3339
 from tunneld.model.errors import DocumentError
@@ -15,20 +22,43 @@ from tunneld.policy.sign_in import Deny, Grant, SignInRequest
 _log = structlog.get_logger("idp")
 
 
-class Records:
-    """Two append-only files of whole lines. A full disk loses lines, and the program's log says so."""
+@dataclass(frozen=True, slots=True)
+class PreparedAudits:
+    """Audit records on their way: into the writer's transaction, and then into the file."""
 
-    def __init__(self, sign_ins: LineFile, audit: LineFile) -> None:
+    file: LineFile
+    rows: list[dict[str, Any]]
+
+    async def insert(self, connection: AsyncConnection) -> None:
+        await write_audits(connection, self.rows)
+
+    def export(self) -> None:
+        for row in self.rows:
+            _write_text(self.file, row["body"])
+
+
+class Records:
+    """Rows for the API, and two append-only files of the same records for everybody else.
+
+    A full disk loses lines of the files, and the program's log says so.
+    """
+
+    def __init__(
+        self, sign_ins: LineFile, audit: LineFile, database: Database, clock: Callable[[], float]
+    ) -> None:
         self._sign_ins = sign_ins
         self._audit = audit
+        self._database = database
+        self._clock = clock
 
     @classmethod
-    def open(cls, directory: Path) -> Records:
+    def open(cls, directory: Path, database: Database, clock: Callable[[], float]) -> Records:
         """Open `sign-ins.jsonl` and `audit.jsonl` for appending (0600). Raises DocumentError."""
         try:
-            return cls(LineFile(directory / "sign-ins.jsonl"), LineFile(directory / "audit.jsonl"))
+            sign_ins, audit = LineFile(directory / "sign-ins.jsonl"), LineFile(directory / "audit.jsonl")
         except OSError as error:
             raise DocumentError(str(error.filename or directory), "", str(error.strerror)) from None
+        return cls(sign_ins, audit, database, clock)
 
     def close(self) -> None:
         self._sign_ins.close()
@@ -62,9 +92,26 @@ class Records:
         line = {"time": rfc3339(now), "correlation_id": correlation_id, "activity": activity}
         _write(self._audit, {**line, **details})
 
+    def prepare(self, entries: Sequence[AuditEntry], now: float, correlation_id: str) -> PreparedAudits:
+        """Make the records of a write, to be stored in its transaction."""
+        records = [audit_record(entry, now=now, correlation_id=correlation_id) for entry in entries]
+        rows = [audit_row(record, entry, now) for record, entry in zip(records, entries, strict=True)]
+        return PreparedAudits(self._audit, rows)
+
+    async def store_audits(self, entries: Sequence[AuditEntry], correlation_id: str) -> None:
+        """Store audit records that belong to no change of the directory's objects."""
+        prepared = self.prepare(entries, self._clock(), correlation_id)
+        async with self._database.transaction() as connection:
+            await prepared.insert(connection)
+        prepared.export()
+
 
 def _write(file: LineFile, line: dict[str, object]) -> None:
+    _write_text(file, json.dumps(line, separators=(",", ":")))
+
+
+def _write_text(file: LineFile, text: str) -> None:
     try:
-        file.write(json.dumps(line, separators=(",", ":")).encode("ascii") + b"\n")
+        file.write(text.encode("ascii") + b"\n")
     except OSError as error:
         _log.warning("record_lost", error=error.strerror)

@@ -6,21 +6,17 @@ file signs nobody in.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Column, Integer, MetaData, String, Table, bindparam, delete, event, insert, select, update
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy import Column, Integer, String, Table, bindparam, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
-from tunneld.model.errors import DocumentError
+from tunneld.idp.database import Database, schema
 from tunneld.policy.directory import ObjectKey
 
-_schema = MetaData()
-
 _sessions = Table(
-    "sessions", _schema,
+    "sessions", schema,
     Column("id", String(64), primary_key=True),
     Column("home_tid", String(36), nullable=False),
     Column("home_oid", String(36), nullable=False),
@@ -29,7 +25,7 @@ _sessions = Table(
     Column("revoked_at", Integer),
 )
 _families = Table(
-    "refresh_families", _schema,
+    "refresh_families", schema,
     Column("id", String(64), primary_key=True),
     Column("session_id", String(64), nullable=False),
     Column("tenant_id", String(36), nullable=False),
@@ -42,14 +38,14 @@ _families = Table(
     Column("revoked_because", String(64)),
 )
 _consents = Table(
-    "consents", _schema,
+    "consents", schema,
     Column("tenant_id", String(36), primary_key=True),
     Column("home_tid", String(36), primary_key=True),
     Column("home_oid", String(36), primary_key=True),
     Column("at", Integer, nullable=False),
 )
 _certified = Table(
-    "certified_keys", _schema,
+    "certified_keys", schema,
     Column("tenant_id", String(36), primary_key=True),
     Column("oid", String(36), primary_key=True),
     Column("thumbprint", String(64), primary_key=True),
@@ -102,34 +98,10 @@ class Family:
 
 
 class Store:
-    """The database. Every change is one statement, so it is atomic by itself; a method that returned is on the disk."""
+    """Every change is one statement, so it is atomic by itself; a method that returned is on the disk."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
-
-    @classmethod
-    async def open(cls, url: str) -> Store:
-        """Open or create the database at an SQLAlchemy URL. Raises DocumentError when it is unusable."""
-        if url.startswith("sqlite") and (path := url.partition("///")[2]):
-            _make_private(path)
-        # Each call to the driver is a hop to its thread and back: no BEGIN, COMMIT and ROLLBACK around one statement.
-        options: dict[str, Any] = {"isolation_level": "AUTOCOMMIT", "pool_reset_on_return": None}
-        if url.startswith("sqlite"):
-            # One writer at a time is SQLite's nature; one connection makes it a queue instead of "database is locked".
-            options |= {"pool_size": 1, "max_overflow": 0, "pool_timeout": 30}
-        engine = create_async_engine(url, **options)
-        if url.startswith("sqlite"):
-            event.listen(engine.sync_engine, "connect", _durable)
-        try:
-            async with engine.connect() as connection:
-                await connection.run_sync(_schema.create_all)
-        except SQLAlchemyError as error:
-            await engine.dispose()
-            raise DocumentError(url, "", str(error.__cause__ or error).splitlines()[0], "the state database") from None
-        return cls(engine)
-
-    async def close(self) -> None:
-        await self._engine.dispose()
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     async def add_session(self, session: Session) -> None:
         await self._write(
@@ -210,30 +182,12 @@ class Store:
 
     # Rows are typed by their statement, which SQLAlchemy cannot say.
     async def _one(self, statement: Any, values: dict[str, object] | None = None) -> Any:
-        async with self._engine.connect() as connection:
+        async with self._database.connect() as connection:
             return (await connection.execute(statement, values)).first()
 
     async def _write(self, statement: Any, values: dict[str, object] | None = None) -> int:
-        async with self._engine.connect() as connection:
+        async with self._database.connect() as connection:
             return int((await connection.execute(statement, values)).rowcount)
-
-
-def _make_private(path: str) -> None:
-    """Make the file ourselves: SQLite would give it the umask's mode, and its journals take the file's."""
-    try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        os.chmod(path, 0o600)
-    except OSError as error:
-        raise DocumentError(path, "", str(error.strerror), "the state database") from None
-
-
-def _durable(connection: Any, _record: object) -> None:  # the driver's own connection type
-    cursor = connection.cursor()
-    # A journal that survives kill -9 and loss of power: FULL syncs the log at each commit (sqlite.org/pragma.html).
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=FULL")
-    cursor.execute("PRAGMA busy_timeout=5000")
-    cursor.close()
 
 
 def _session(row: Any) -> Session:  # as above

@@ -8,7 +8,7 @@ administrator wrote is the base; objects changed through the API lie over it and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +62,8 @@ class Change:
 Put = Callable[["Directory", str, Mapping[str, GraphObject | None]], "Directory"]
 Check = Callable[["Directory", str, GraphObject], Conflict | None]
 CheckDelete = Callable[["Directory", str, str], Conflict | None]
+Implied = Callable[["Directory", str, str], GraphObject | None]
+ImpliedIds = Callable[["Directory", str], Iterable[str]]
 
 
 def no_contradiction(directory: Directory, tenant_id: str, value: GraphObject) -> Conflict | None:
@@ -76,11 +78,24 @@ def free_to_go(directory: Directory, tenant_id: str, object_id: str) -> Conflict
     return None
 
 
+def never_implied(directory: Directory, tenant_id: str, object_id: str) -> GraphObject | None:
+    """Know of no object besides the stored ones."""
+    del directory, tenant_id, object_id
+    return None
+
+
+def none_implied(directory: Directory, tenant_id: str) -> Iterable[str]:
+    """Know of no object besides the stored ones."""
+    del directory, tenant_id
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class ObjectKind:
     """One row of the table: `put(directory, tenant id, {id: value or None})` returns the directory with them in it.
 
-    `check_delete(directory, tenant id, object id)` sees the directory as it is without the object.
+    `check_delete(directory, tenant id, object id)` sees the directory as it is without the object. `implied` and
+    `implied_ids` show objects that the tenant has without anybody having stored them, such as a user of the document.
     """
 
     name: str
@@ -88,3 +103,5 @@ class ObjectKind:
     put: Put
     check: Check = no_contradiction
     check_delete: CheckDelete = free_to_go
+    implied: Implied = never_implied
+    implied_ids: ImpliedIds = none_implied
