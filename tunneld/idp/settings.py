@@ -24,6 +24,9 @@ class Lifetimes(Section):
     """How long things live, in seconds. A tenant may override the access token's in the directory."""
 
     access_token: Lifetime = (3600, 5400)  # random within 60 to 90 minutes, so that clients do not renew in step
+    # For clients that handle claims challenges (20 to 28 hours in the product). Nobody by default: it wants edges that
+    # hear of revocations.
+    continuous_access_token: Lifetime | None = None
     session: Positive = 14 * DAY
     refresh_token: Positive = 90 * DAY
     certificate: Annotated[int, Field(ge=60, le=8 * 3600)] = 8 * 3600
@@ -42,6 +45,7 @@ class IdpSettings(Section):
     directory: Path
     state: Path  # SQLite file; keys and records live beside it
     database: str | None = Field(default=None, repr=False)  # an SQLAlchemy URL instead of that file
+    traffic_logs: tuple[Path, ...] = ()  # the edges' records of flows (`edge.records` there), for the traffic log
     lifetimes: Lifetimes = Lifetimes()
     federation: FederationSettings = FederationSettings()
     trusted_proxies: tuple[Network, ...] = ()  # reverse proxies whose X-Forwarded-For is believed
@@ -72,7 +76,8 @@ def load_settings(path: Path) -> IdpSettings:
         raise DocumentError(str(path), "listen", "the address is missing", 'for example "127.0.0.1:8443"')
     base = path.absolute().parent
     places = {name: base / getattr(settings, name) for name in ("certificate", "key", "directory", "state")}
-    return settings.model_copy(update=places)
+    traffic_logs = tuple(base / name for name in settings.traffic_logs)
+    return settings.model_copy(update=places | {"traffic_logs": traffic_logs})
 
 
 def read_text(path: Path) -> str:

@@ -161,7 +161,12 @@ def _idp_settings(configuration: Configuration) -> dict[str, Any]:
         "key": str(place / "idp.key"),
         "directory": str(configuration.file("directory.json")),
         "state": str(configuration.file("idp.sqlite")),
+        "traffic_logs": [str(_flow_records(configuration.paths, tenant)) for tenant in world.TENANTS if tenant.channels],
     }
+
+
+def _flow_records(paths: StatePaths, tenant: world.Tenant) -> Path:
+    return paths.lab / f"edge-{tenant.name}.flows.jsonl"
 
 
 def _edge_settings(configuration: Configuration, tenant: world.Tenant) -> dict[str, Any]:
@@ -171,7 +176,7 @@ def _edge_settings(configuration: Configuration, tenant: world.Tenant) -> dict[s
         "edge": {
             "listen": list(configuration.edges(tenant).values()),
             "domain": world.EDGE_DOMAIN,
-            "records": str(paths.lab / f"edge-{tenant.name}.flows.jsonl"),
+            "records": str(_flow_records(paths, tenant)),
         },
         "connector": {"map": dict(_connections(configuration, tenant))},
         "tenant": [{
@@ -179,6 +184,7 @@ def _edge_settings(configuration: Configuration, tenant: world.Tenant) -> dict[s
             "id": tenant.id,
             "issuer": f"{configuration.idp_url}/{tenant.id}/v2.0",
             "jwks_url": f"{configuration.idp_url}/{tenant.id}/discovery/v2.0/keys",
+            "restrictions_url": f"{configuration.idp_url}/{tenant.id}/tunnel/v1/restrictions",
             "trust": str(paths.certificates / "idp" / "ca.pem"),
             "client_ca": str(place / "ca.pem"),
             "certificate": str(place / "edge.pem"),
