@@ -15,20 +15,28 @@ from tunneld.idp.authorize import authorize
 from tunneld.idp.boundary import API_PREFIXES, BodyTooLargeError, Boundary
 from tunneld.idp.certificates import certificate
 from tunneld.idp.device import device_auth, device_code
+from tunneld.idp.devices import device_nonce, enroll_device
 from tunneld.idp.graph.me import my_forwarding_profile, my_tenants
+from tunneld.idp.graph.routes import graph_routes
 from tunneld.idp.metadata import discovery, key_set, logout
-from tunneld.idp.pages import style_sheet
+from tunneld.idp.pages import passkey_script, style_sheet
 from tunneld.idp.provider import Provider
+from tunneld.idp.restrictions import restrictions
+from tunneld.idp.security_info import security_info
 from tunneld.idp.token import token
 from tunneld.model.reasons import Reason
 from tunneld.policy.refusals import refusal
+
+_OWN_APIS = ("/tunnel/v1/", "/devices/v1/")
 
 _log = structlog.get_logger("idp")
 
 ROUTES = [
     Route("/v1.0/me/tenants", my_tenants, methods=["GET"]),
     Route("/v1.0/networkAccess/me/forwardingProfile", my_forwarding_profile, methods=["GET"]),
+    *graph_routes(),
     Route("/assets/pages.css", style_sheet, methods=["GET"]),
+    Route("/assets/passkey.js", passkey_script, methods=["GET"]),
     Route("/{tenant}/v2.0/.well-known/openid-configuration", discovery, methods=["GET"]),
     Route("/{tenant}/discovery/v2.0/keys", key_set, methods=["GET"]),
     Route("/{tenant}/oauth2/v2.0/authorize", authorize, methods=["GET", "POST"]),
@@ -37,6 +45,10 @@ ROUTES = [
     Route("/{tenant}/oauth2/v2.0/deviceauth", device_auth, methods=["GET", "POST"]),
     Route("/{tenant}/oauth2/v2.0/logout", logout, methods=["GET"]),
     Route("/{tenant}/tunnel/v1/certificate", certificate, methods=["POST"]),
+    Route("/{tenant}/tunnel/v1/restrictions", restrictions, methods=["POST"]),
+    Route("/{tenant}/mysecurityinfo", security_info, methods=["GET", "POST"]),
+    Route("/{tenant}/devices/v1/nonce", device_nonce, methods=["POST"]),
+    Route("/{tenant}/devices/v1/enroll", enroll_device, methods=["POST"]),
 ]
 
 
@@ -59,7 +71,7 @@ def build_application(provider: Provider) -> ASGIApp:
 
 
 def _is_api(request: Request) -> bool:
-    return request.url.path.startswith(API_PREFIXES) or "/tunnel/v1/" in request.url.path
+    return request.url.path.startswith(API_PREFIXES) or any(part in request.url.path for part in _OWN_APIS)
 
 
 async def _refused(request: Request, refused: Exception) -> Response:
