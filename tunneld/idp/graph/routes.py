@@ -9,7 +9,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tunneld.idp.graph.call import Call
-from tunneld.idp.graph.resource import Operation
+from tunneld.idp.graph.openapi import openapi_document
+from tunneld.idp.graph.resource import BETA, V1, Operation
 from tunneld.idp.graph.table import OPERATIONS
 
 
@@ -21,7 +22,7 @@ def graph_routes() -> list[Route]:
             methods = paths.setdefault((version, operation.path), {})
             assert operation.method not in methods, f"{operation.method} {operation.path} is in the table twice"
             methods[operation.method] = operation
-    routes = []
+    routes = [Route(f"/{version}/$openapi", openapi_document, methods=["GET"]) for version in (V1, BETA)]
     for (version, path), methods in sorted(paths.items(), key=lambda pair: _literal_first(pair[0][1])):
         routes.append(Route(f"/{version}{path}", _endpoint(methods, version), methods=sorted(methods)))
     return routes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tunneld.idp.graph.resource import Activities, Permissions, ResourceType, Verb
+from tunneld.idp.graph.resource import Activities, Permissions, ResourceType
 
 _CATEGORY = "Policy"
 _SERVICE = "Conditional Access"
@@ -50,13 +50,4 @@ AGREEMENTS = ResourceType(
     kind="agreement", collection="/identityGovernance/termsOfUse/agreements", answers_update=True,
     permissions=permissions("agreements"), audit=activities("terms of use", service="Terms Of Use"), read_only=_TIMES,
 )
-PROTECTED_ACTIONS = ResourceType(
-    kind="protectedAction",
-    collection="/roleManagement/directory/resourceNamespaces/microsoft.directory/resourceActions",
-    versions=("beta",), verbs=frozenset({Verb.LIST, Verb.GET, Verb.UPDATE}),
-    permissions=permissions("resourceNamespaces/resourceActions"),
-    audit=activities("resource action authentication context", "RoleManagement", service="Core Directory"),
-    read_only=frozenset({"id", "name", "description", "isAuthenticationContextSettable"}),
-)
-
 ACCESS_ROWS = (POLICIES, NAMED_LOCATIONS, *STRENGTHS, CONTEXTS, AGREEMENTS)

@@ -9,18 +9,32 @@ from tunneld.idp.graph.resource import Operation, ResourceType
 from tunneld.idp.graph.rows_access import ACCESS_ROWS
 from tunneld.idp.graph.rows_cross_tenant import CROSS_TENANT_ROWS, cross_tenant_operations
 from tunneld.idp.graph.rows_directory import DIRECTORY_ROWS
+from tunneld.idp.graph.rows_roles import ROLE_ROWS, role_operations
 from tunneld.policy.kinds import KINDS
 
 ROWS: tuple[ResourceType, ...] = (
     *CROSS_TENANT_ROWS,
     *DIRECTORY_ROWS,
     *ACCESS_ROWS,
+    *ROLE_ROWS,
 )
 
 # What is no object of its own: each a function that returns operations.
 _MORE: tuple[tuple[str, Callable[[], list[Operation]]], ...] = (
     ("crossTenantAccessPartner", cross_tenant_operations),
+    ("protectedAction", lambda: role_operations(known_permissions)),
 )
+
+
+
+def known_permissions() -> frozenset[str]:
+    """Return every permission string of the table."""
+    strings = {operation.permission for operation in OPERATIONS}
+    for row in ROWS:
+        rules = row.permissions
+        strings |= {rules.read, rules.create, rules.update, rules.delete, rules.enumerate, *rules.members.values()}
+    return frozenset(strings - {""})
+
 
 SERVED: tuple[ResourceType, ...] = tuple(row for row in ROWS if row.kind in KINDS)
 
