@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tunneld.policy.conditional_access.kinds import CONDITIONAL_ACCESS_KINDS
 from tunneld.policy.cross_tenant.compiling import CROSS_TENANT_KINDS
 from tunneld.policy.deleted_objects import DELETED_KINDS
 from tunneld.policy.devices import DEVICE_KIND
@@ -18,6 +19,7 @@ from tunneld.policy.roles import ROLE_KINDS
 
 _ALL: tuple[ObjectKind, ...] = (
     *CROSS_TENANT_KINDS,
+    *CONDITIONAL_ACCESS_KINDS,
     FEDERATION_CONFIGURATION, IDENTITY_PROVIDER,
     *COLLABORATION_KINDS, INVITATION, ORGANIZATIONAL_BRANDING, API_CONNECTOR, USER_FLOW,
     *ROLE_KINDS, *DELETED_KINDS,

@@ -6,8 +6,9 @@ integer with a bit per policy. What matches a sign-in is then a few lookups, how
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from tunneld.policy.conditional_access.device_filter import Predicate
 from tunneld.policy.conditional_access.outcome import AppliedPolicy
@@ -16,12 +17,15 @@ from tunneld.policy.conditional_access.words import Combination, Condition, Cont
 Bits = int  # a set of policies
 
 
-def each_bit(bits: Bits) -> Iterator[int]:
-    """Yield the numbers of the policies in a set, in order."""
+@lru_cache(maxsize=4096)
+def numbers(bits: Bits) -> tuple[int, ...]:
+    """Return the numbers of the policies in a set, in order. Remembered, because the same few sets come again."""
+    found = []
     while bits:
         low = bits & -bits
-        yield low.bit_length() - 1
+        found.append(low.bit_length() - 1)
         bits ^= low
+    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +98,15 @@ class Policy:
     on_user_risk: bool = False
     grant_words: tuple[str, ...] = ()
     session_words: tuple[str, ...] = ()
+    asks: str = ""  # both, as a trace says it
 
 
 @dataclass(frozen=True, slots=True)
 class ConditionalAccess:
     """All policies of one tenant with what they refer to.
 
-    `idle` is the log's line of each policy when it is switched off, `dropped` when a condition kept it out: the lines
-    exist beforehand, because most policies do not apply to most sign-ins.
+    `idle` is the log's line of each policy when it is switched off, `dropped` when a condition kept it out, `applied`
+    with each result: the lines exist beforehand, because every sign-in needs one of every policy.
     """
 
     policies: tuple[Policy, ...] = ()
@@ -112,3 +117,4 @@ class ConditionalAccess:
     contexts: frozenset[str] = frozenset()  # authentication contexts that are published
     idle: tuple[AppliedPolicy, ...] = ()
     dropped: Mapping[Condition, tuple[AppliedPolicy, ...]] = field(default_factory=dict)
+    applied: Mapping[str, tuple[AppliedPolicy, ...]] = field(default_factory=dict)  # by result

@@ -42,6 +42,9 @@ STRENGTH, CONTEXT, AGREEMENT = "authenticationStrengthPolicy", "authenticationCo
 Objects = Mapping[str, Mapping[str, GraphObject]]
 Words = tuple[tuple[str, ...], tuple[str, ...]]  # included, excluded
 
+# What a sign-in record says of a policy whose conditions all matched.
+RESULTS = ("success", "failure", "reportOnlySuccess", "reportOnlyFailure", "reportOnlyInterrupted")
+_EVERY_CONDITION = tuple(each.value for each in Condition)
 _SECONDS = {"hours": 3600, "days": 86400}
 
 
@@ -63,6 +66,7 @@ def compile_access(objects: Objects) -> ConditionalAccess:
         frozenset(each.id for each in contexts if each.is_available),
         tuple(_line(each, "notEnabled") for each in policies),
         {condition: tuple(_dropped(each, condition) for each in policies) for condition in Condition},
+        {result: tuple(_line(each, result, _EVERY_CONDITION) for each in policies) for result in RESULTS},
     )
 
 
@@ -169,6 +173,7 @@ def _policy(document: ConditionalAccessPolicy, strengths: Mapping[str, tuple[Com
     grant, session = document.grant_controls, document.session_controls or SessionControls()
     controls = _controls(grant, strengths) if grant is not None else ()
     browser, conditions = session.persistent_browser, document.conditions
+    grant_words, session_words = tuple(each.name for each in controls), _session_words(session)
     return CompiledPolicy(
         document.id, document.display_name, document.state == "enabledForReportingButNotEnforced",
         block=any(each.kind is ControlKind.BLOCK for each in controls),
@@ -179,7 +184,8 @@ def _policy(document: ConditionalAccessPolicy, strengths: Mapping[str, tuple[Com
         if browser is not None and browser.is_enabled and browser.mode else None,
         continuous_access=session.continuous_access_evaluation.mode if session.continuous_access_evaluation else "",
         on_sign_in_risk=bool(conditions.sign_in_risk_levels), on_user_risk=bool(conditions.user_risk_levels),
-        grant_words=tuple(each.name for each in controls), session_words=_session_words(session),
+        grant_words=grant_words, session_words=session_words,
+        asks=f"policy {document.id} asks for {', '.join((*grant_words, *session_words))}",
     )  # fmt: skip
 
 
@@ -217,8 +223,8 @@ def _session_words(session: SessionControls) -> tuple[str, ...]:
     return (*words, *(["disableResilienceDefaults"] if session.disable_resilience_defaults else []))
 
 
-def _line(policy: CompiledPolicy, result: str) -> AppliedPolicy:
-    return AppliedPolicy(policy.id, policy.name, result, policy.grant_words, policy.session_words)
+def _line(policy: CompiledPolicy, result: str, satisfied: tuple[str, ...] = ()) -> AppliedPolicy:
+    return AppliedPolicy(policy.id, policy.name, result, policy.grant_words, policy.session_words, satisfied)
 
 
 def _dropped(policy: CompiledPolicy, condition: Condition) -> AppliedPolicy:

@@ -54,11 +54,6 @@ class Case:
     policy: Policy
 
 
-def judge(control: Control, case: Case) -> Demand | None:
-    """Return what is missing for a control, or None when it is met."""
-    return _JUDGES[control.kind](control, case)
-
-
 def unmet(case: Case) -> tuple[Demand, ...]:
     """Return what a policy's grant controls still need.
 
@@ -66,7 +61,7 @@ def unmet(case: Case) -> tuple[Demand, ...]:
     about is asked for, else the first of all.
     """
     policy = case.policy
-    demands = [judge(control, case) for control in policy.controls]
+    demands = [_JUDGES[control.kind](control, case) for control in policy.controls]
     missing = tuple(demand for demand in demands if demand is not None)
     if policy.every_control or not missing:
         return missing

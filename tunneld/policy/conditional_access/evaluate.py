@@ -9,17 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from tunneld.policy.conditional_access.compiled import Control, Policy, each_bit
-from tunneld.policy.conditional_access.controls import Case, Demand, need_multifactor, unmet
+from tunneld.policy.conditional_access.compiled import Control, Policy, numbers
+from tunneld.policy.conditional_access.controls import SESSION_RANK, Case, Demand, need_multifactor, unmet
 from tunneld.policy.conditional_access.limits import session_of, too_old
 from tunneld.policy.conditional_access.matching import Sight, match_policies
-from tunneld.policy.conditional_access.outcome import AccessVerdict, AppliedPolicy, Interaction, Task
+from tunneld.policy.conditional_access.outcome import AccessVerdict, Interaction, Task
 from tunneld.policy.conditional_access.standing import Standing, stand
 from tunneld.policy.conditional_access.subject import Subject
 from tunneld.policy.conditional_access.words import (
     REGISTER_SECURITY,
     Combination,
-    Condition,
     ControlKind,
     UserClass,
     written,
@@ -27,7 +26,6 @@ from tunneld.policy.conditional_access.words import (
 from tunneld.policy.refusals import Refusal, refusal
 from tunneld.policy.trace import TraceStep
 
-_EVERY_CONDITION = tuple(each.value for each in Condition)
 _AT_HOME = Policy("", "service provider")
 
 
@@ -50,10 +48,10 @@ def evaluate_access(subject: Subject) -> AccessVerdict:
     standing = stand(subject)
     matches = match_policies(Sight(subject, standing, access))
     findings = []
-    for number in each_bit(matches.applying):
+    for number in numbers(matches.applying):
         policy = access.policies[number]
         findings.append(_find(Case(subject, standing, policy)))
-        matches.lines[number] = _line(findings[-1])
+        matches.lines[number] = access.applied[_result(findings[-1])][number]
     enforced = [each for each in findings if not each.policy.report_only]
     required = _required_at_home(subject, standing)
     trace = _trace(subject, standing, findings, required)
@@ -69,7 +67,7 @@ def _find(case: Case) -> Finding:
     if case.policy.block:
         return Finding(case.policy, ())
     old = too_old(case)
-    return Finding(case.policy, (*unmet(case), old) if old is not None else unmet(case))
+    return Finding(case.policy, unmet(case) if old is None else (*unmet(case), old))
 
 
 def _required_at_home(subject: Subject, standing: Standing) -> Demand | None:
@@ -114,53 +112,47 @@ def _methods(demands: Iterable[Demand]) -> tuple[Combination, ...]:
     return tuple(sorted(fit or set(named[0]), key=written))
 
 
-def _line(finding: Finding) -> AppliedPolicy:
+def _result(finding: Finding) -> str:
     """Return what the sign-in record says of a policy that applies."""
-    policy = finding.policy
-    if not policy.report_only:
-        result = "success" if finding.met else "failure"
-    elif finding.met:
-        result = "reportOnlySuccess"
-    else:
-        helpless = policy.block or any(demand.task is None for demand in finding.demands)
-        result = "reportOnlyFailure" if helpless else "reportOnlyInterrupted"
-    return AppliedPolicy(
-        policy.id, policy.name, result, policy.grant_words, policy.session_words, _EVERY_CONDITION
-    )
+    if not finding.policy.report_only:
+        return "success" if finding.met else "failure"
+    if finding.met:
+        return "reportOnlySuccess"
+    helpless = finding.policy.block or any(demand.task is None for demand in finding.demands)
+    return "reportOnlyFailure" if helpless else "reportOnlyInterrupted"
 
 
 def _trace(
     subject: Subject, standing: Standing, findings: Sequence[Finding], required: Demand | None
 ) -> tuple[TraceStep, ...]:
-    tenant, version = subject.tenant.name, subject.tenant.version
-    sort = standing.user_class
-    steps = [_step("S9", each, f"applies to {sort}: " + ", ".join(_asks(each.policy)), subject) for each in findings]
+    """Return which policies apply, then what each still needs: grant controls before session controls."""
+    steps = [_step(subject, "S9", each, each.policy.asks, None) for each in findings]
+    late: list[TraceStep] = []
     if required is not None:
+        rule = f"AADSTS{required.code} {standing.user_class}"
         steps.append(
-            TraceStep("S10", "grant controls", tenant, "interrupt", f"AADSTS{required.code} {sort}", version=version)
+            TraceStep("S10", _CHECKS["S10"], subject.tenant.name, "interrupt", rule, version=subject.tenant.version)
         )
     for each in findings:
         for demand in each.demands:
-            step = "S11" if demand.control == "signInFrequency" else "S10"
+            step, where = ("S11", late) if demand.rank == SESSION_RANK else ("S10", steps)
             place = f" at {demand.place}" if demand.task is not None else ""
-            steps.append(_step(step, each, f"AADSTS{demand.code} {demand.control}{place}", subject, demand))
-    return tuple(steps)
+            rule = f"policy {each.policy.id} AADSTS{demand.code} {demand.control}{place}"
+            where.append(_step(subject, step, each, rule, demand))
+    return (*steps, *late)
 
 
-def _asks(policy: Policy) -> tuple[str, ...]:
-    return (*policy.grant_words, *policy.session_words)
+_CHECKS = {"S9": "conditional access", "S10": "grant controls", "S11": "session controls"}
 
 
-def _step(step: str, finding: Finding, rule: str, subject: Subject, demand: Demand | None = None) -> TraceStep:
-    policy = finding.policy
-    if policy.report_only:
+def _step(subject: Subject, step: str, finding: Finding, rule: str, demand: Demand | None) -> TraceStep:
+    if finding.policy.report_only:
         effect = "report"
     elif demand is not None:
         effect = "block" if demand.task is None else "interrupt"
     else:
-        effect = "block" if policy.block else "pass"
-    check = {"S9": "conditional access", "S10": "grant controls", "S11": "session controls"}[step]
+        effect = "block" if finding.policy.block else "pass"
+    tenant = subject.tenant
     return TraceStep(
-        step, check, subject.tenant.name, effect, f"policy {policy.id} {rule}", "conditionalAccessPolicy", "policy",
-        version=subject.tenant.version,
+        step, _CHECKS[step], tenant.name, effect, rule, "conditionalAccessPolicy", "policy", version=tenant.version
     )

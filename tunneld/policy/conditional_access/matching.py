@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 
-from tunneld.policy.conditional_access.compiled import Bits, ConditionalAccess, Location, each_bit
+from tunneld.policy.conditional_access.compiled import Bits, ConditionalAccess, Location, numbers
 from tunneld.policy.conditional_access.device_filter import Attributes
 from tunneld.policy.conditional_access.outcome import AppliedPolicy
 from tunneld.policy.conditional_access.standing import Standing
@@ -64,7 +64,7 @@ def match_policies(at: Sight) -> Matches:
 
 
 def _drop(lines: list[AppliedPolicy], bits: Bits, dropped: tuple[AppliedPolicy, ...]) -> None:
-    for number in each_bit(bits):
+    for number in numbers(bits):
         lines[number] = dropped[number]
 
 
