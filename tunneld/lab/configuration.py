@@ -155,13 +155,14 @@ def _directory_user(configuration: Configuration, tenant: world.Tenant, user: wo
 
 def _idp_settings(configuration: Configuration) -> dict[str, Any]:
     place = configuration.paths.certificates / "idp"
+    edges = [tenant for tenant in world.TENANTS if tenant.channels]
     return {
         "listen": configuration.address("idp"),
         "certificate": str(place / "idp.pem"),
         "key": str(place / "idp.key"),
         "directory": str(configuration.file("directory.json")),
         "state": str(configuration.file("idp.sqlite")),
-        "traffic_logs": [str(_flow_records(configuration.paths, tenant)) for tenant in world.TENANTS if tenant.channels],
+        "traffic_logs": [str(_flow_records(configuration.paths, tenant)) for tenant in edges],
     }
 
 
