@@ -6,8 +6,6 @@ that a half-applied plan never exists.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -47,7 +45,7 @@ class MemberChange:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What happens to one object. `fingerprint` is that of the object which the step replaces."""
+    """What happens to one object. `members` are what differs, `where` the file that says so."""
 
     action: Action
     kind: str
@@ -56,7 +54,6 @@ class Step:
     body: Body | None
     members: tuple[MemberChange, ...] = ()
     where: str = ""
-    fingerprint: str | None = None
 
 
 def plan(current: Mapping[ObjectName, Body], wanted: Mapping[ObjectName, Written], *, prune: bool) -> tuple[Step, ...]:
@@ -68,7 +65,7 @@ def plan(current: Mapping[ObjectName, Body], wanted: Mapping[ObjectName, Written
     steps = [step for name, written in wanted.items() if (step := _step(name, current.get(name), written)) is not None]
     if prune:
         steps += [
-            Step(Action.DELETE, kind, object_id, title(body), None, fingerprint=fingerprint(body))
+            Step(Action.DELETE, kind, object_id, title(body), None)
             for (kind, object_id), body in current.items() if (kind, object_id) not in wanted
         ]
     return tuple(sorted(steps, key=lambda step: (step.kind, step.name.lower(), step.id)))
@@ -77,12 +74,6 @@ def plan(current: Mapping[ObjectName, Body], wanted: Mapping[ObjectName, Written
 def merged(old: Body, new: Body) -> dict[str, Any]:
     """Return `old` with the members of `new`: a member that is an object is replaced whole, as Graph's PATCH does."""
     return {**old, **{name: value for name, value in new.items() if name not in READ_ONLY}}
-
-
-def fingerprint(body: Body) -> str:
-    """Return what tells two states of an object apart, whatever the order of its members."""
-    text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def title(body: Body) -> str:
@@ -112,7 +103,7 @@ def _step(name: ObjectName, now: Body | None, written: Written) -> Step | None:
     members = tuple(differences(now, body))
     if not members:
         return None
-    return Step(Action.CHANGE, kind, object_id, title(body), body, members, written.where, fingerprint(now))
+    return Step(Action.CHANGE, kind, object_id, title(body), body, members, written.where)
 
 
 def _leaves(body: Body) -> Iterator[tuple[str, Any]]:

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunneld.policy.plan import Action, MemberChange, Written, differences, fingerprint, merged, plan
+from tunneld.policy.plan import Action, MemberChange, Written, differences, merged, plan
 
 KEY = ("conditionalAccessPolicy", "p1")
 NOW = {"id": "p1", "displayName": "Require MFA", "state": "enabled", "modifiedDateTime": "2026-01-01T00:00:00Z"}
@@ -26,16 +26,15 @@ def test_an_export_plans_nothing() -> None:
 def test_a_new_file_is_created_and_says_where_it_is() -> None:
     """With the members that hold something."""
     (step,) = plan({}, wanted(grantControls=None), prune=False)
-    assert (step.action, step.name, step.where, step.fingerprint) == (Action.CREATE, "Require MFA", "p.json", None)
+    assert (step.action, step.name, step.where) == (Action.CREATE, "Require MFA", "p.json")
     assert [member.path for member in step.members] == ["displayName", "id", "state"]
 
 
 def test_a_change_names_each_member_with_old_and_new() -> None:
-    """And carries the fingerprint of what it was planned against."""
+    """And the whole object as it will be."""
     (step,) = plan({KEY: NOW}, wanted(state="disabled"), prune=False)
     assert step.action is Action.CHANGE
     assert step.members == (MemberChange("state", "enabled", "disabled"),)
-    assert step.fingerprint == fingerprint(NOW)
     assert step.body is not None
     assert step.body["state"] == "disabled"
 
@@ -44,7 +43,7 @@ def test_what_is_in_no_file_is_deleted_only_when_pruning() -> None:
     """Files are the whole truth only where somebody says so."""
     assert plan({KEY: NOW}, {}, prune=False) == ()
     (step,) = plan({KEY: NOW}, {}, prune=True)
-    assert (step.action, step.body, step.fingerprint) == (Action.DELETE, None, fingerprint(NOW))
+    assert (step.action, step.body, step.name) == (Action.DELETE, None, "Require MFA")
 
 
 def test_a_member_that_a_file_leaves_out_keeps_its_value() -> None:
