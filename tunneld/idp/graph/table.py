@@ -10,6 +10,7 @@ from tunneld.idp.graph.rows_access import ACCESS_ROWS
 from tunneld.idp.graph.rows_cross_tenant import CROSS_TENANT_ROWS, cross_tenant_operations
 from tunneld.idp.graph.rows_directory import DIRECTORY_ROWS
 from tunneld.idp.graph.rows_roles import ROLE_ROWS, role_operations
+from tunneld.idp.graph.rows_traffic import traffic_operations
 from tunneld.policy.kinds import KINDS
 
 ROWS: tuple[ResourceType, ...] = (
@@ -23,6 +24,7 @@ ROWS: tuple[ResourceType, ...] = (
 _MORE: tuple[tuple[str, Callable[[], list[Operation]]], ...] = (
     ("crossTenantAccessPartner", cross_tenant_operations),
     ("protectedAction", lambda: role_operations(known_permissions)),
+    ("", traffic_operations),
 )
 
 
