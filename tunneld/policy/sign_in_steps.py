@@ -198,7 +198,7 @@ def conditional_access(at: Progress) -> Findings:
 
 
 def grant_controls(at: Progress) -> Findings:
-    """Carry the verdict's second part over, and hold service providers to multifactor authentication at home."""
+    """Carry the verdict's second part over."""
     yield from _verdict(at, "S10")
 
 

@@ -69,7 +69,7 @@ def _judge(policy: CrossTenantPolicy, origin: Origin) -> Refuse | None:
     for tenant_id, person in looked_at:
         rule = policy.tenant_restrictions(tenant_id).value
         if not person.oid and not rule.users.everything:
-            # A choice: who cannot be told from the people named is taken for one of the others' kept out.
+            # A choice: a list of people refuses somebody of whom the token does not say whether they are on it.
             return Refuse(Reason.TENANT_RESTRICTED, f"{tenant_id}: the token does not say who this is at home")
         for match in judge_rule(rule, tenant_id, person, applications):
             if not match.passes:

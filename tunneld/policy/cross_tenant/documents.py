@@ -28,6 +28,8 @@ from tunneld.policy.cross_tenant.words import (
 from tunneld.policy.objects import GraphObject
 
 Opaque = dict[str, JsonValue]
+# A JSON array is a list, also where a validator has seen it before the strict judgement of types.
+_LIST = BeforeValidator(lambda given: tuple(given) if isinstance(given, list) else given)
 
 
 class Target(GraphObject):
@@ -41,7 +43,7 @@ class TargetConfiguration(GraphObject):
     """Whether the named targets are let in or kept out."""
 
     access_type: Annotated[AccessType, any_case(AccessType)]
-    targets: tuple[Target, ...]
+    targets: Annotated[tuple[Target, ...], _LIST]
 
 
 class B2BSetting(GraphObject):
@@ -77,7 +79,9 @@ class DirectionSetting(GraphObject):
 class RedemptionSetting(GraphObject):
     """Graph's defaultInvitationRedemptionIdentityProviderConfiguration."""
 
-    primary_identity_provider_precedence_order: tuple[Annotated[Primary, any_case(Primary)], ...] = ()
+    primary_identity_provider_precedence_order: Annotated[
+        tuple[Annotated[Primary, any_case(Primary)], ...], _LIST
+    ] = ()
     fallback_identity_provider: Annotated[Fallback, any_case(Fallback)] | None = None
 
 

@@ -6,7 +6,6 @@ Samples in Microsoft's own pages mix letter case and carry blanks, so exports of
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from enum import StrEnum
 from typing import Annotated, TypeVar
 
@@ -56,16 +55,17 @@ class TemplateLevel(StrEnum):
 
 
 def any_case(words: type[Word]) -> BeforeValidator:
-    """Return a validator that finds a word of an enumeration whatever its case and the blanks in it."""
-    known = {word.value.lower(): word for word in words}
-    return BeforeValidator(_finder(known))
+    """Return a validator that finds a word of an enumeration whatever its case, the blanks, and the order of flags."""
+    known = {_folded(word.value): word for word in words}
 
-
-def _finder(known: dict[str, Word]) -> Callable[[object], object]:
     def find(value: object) -> object:
-        return known.get(re.sub(r"\s", "", value).lower(), value) if isinstance(value, str) else value
+        return known.get(_folded(value), value) if isinstance(value, str) else value
 
-    return find
+    return BeforeValidator(find)
+
+
+def _folded(text: str) -> str:
+    return ",".join(sorted(flag.strip().lower() for flag in text.split(",")))
 
 
 def _guid(text: str) -> str:
