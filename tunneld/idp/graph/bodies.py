@@ -83,6 +83,29 @@ def invalid(error: ValidationError) -> ApiError:
     return ApiError(400, _MISTAKE, message, target=first["target"], details=details)
 
 
+def reinterpreted(given: Any, understood: Any, place: str = "") -> str | None:  # JSON of any shape
+    """Return the place of a value that its model took for another type: "yes" for true, "5" for 5.
+
+    pydantic's own strict mode would refuse lists where a validator runs before a model with tuples.
+    """
+    if isinstance(given, dict) and isinstance(understood, dict):
+        pairs = [(f"{place}.{name}" if place else name, one, understood[name])
+                 for name, one in given.items() if name in understood]
+    elif isinstance(given, list) and isinstance(understood, list) and len(given) == len(understood):
+        pairs = [(f"{place}[{index}]", *pair) for index, pair in enumerate(zip(given, understood, strict=True))]
+    else:
+        same = _sort(given) == _sort(understood) or given is None or understood is None
+        return None if same else place
+    found = (reinterpreted(one, other, where) for where, one, other in pairs)
+    return next((where for where in found if where is not None), None)
+
+
+def _sort(value: object) -> str:
+    if isinstance(value, bool):
+        return "truth"
+    return "number" if isinstance(value, int | float) else type(value).__name__
+
+
 def _sentence(message: str) -> str:
     return message.removeprefix("Value error, ")[:400]
 

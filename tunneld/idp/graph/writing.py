@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from starlette.responses import JSONResponse, Response
 
 from tunneld.idp.answers import ApiError
-from tunneld.idp.graph.bodies import annotations_of, invalid, read_json, without_annotations
+from tunneld.idp.graph.bodies import annotations_of, invalid, read_json, reinterpreted, without_annotations
 from tunneld.idp.graph.call import Call
 from tunneld.idp.graph.history import tombstone
 from tunneld.idp.graph.objects import HIDDEN, etag, found, one, shown
@@ -122,10 +122,13 @@ def draft_of(call: Call, row: ResourceType, key: str) -> Draft:
 def judge(kind: str, document: Json) -> GraphObject:
     """Return the object that a document is. Raises ApiError(400)."""
     try:
-        # Through JSON, so that strictness holds ("true" is no truth) while lists may become tuples.
-        return KINDS[kind].model.model_validate_json(json.dumps(document), strict=True)
+        value = KINDS[kind].model.model_validate_json(json.dumps(document))
     except ValidationError as error:
         raise invalid(error) from None
+    place = reinterpreted(document, value.to_json())
+    if place is not None:
+        raise ApiError(400, "BadRequest", f"{place}: the value has the wrong type.", target=place)
+    return value
 
 
 def merged(present: Mapping[str, Any], patch: Mapping[str, Any]) -> Json:
