@@ -12,10 +12,12 @@ from pathlib import Path
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from joserfc.jwk import RSAKey
 
 from tunneld.journal.files import write_atomic
 from tunneld.model.errors import DocumentError
 from tunneld.policy.key_schedule import KeyDates, KeyPolicy, advance, signing_key
+from tunneld.policy.key_set import PublishedKey
 
 RSA_BITS = 2048  # the least that RFC 7518 §3.3 allows for RS256
 
@@ -27,6 +29,7 @@ class TenantKeys:
     dates: tuple[KeyDates, ...] = ()
     public: dict[str, rsa.RSAPublicKey] = field(default_factory=dict)
     private: dict[str, rsa.RSAPrivateKey] = field(default_factory=dict, repr=False)
+    verifying: dict[str, PublishedKey] = field(default_factory=dict)  # of `public`, made when they are first asked for
     kid: str = ""
     header: str = ""  # encoded JOSE header of the signing key, the same for every token
 
@@ -73,10 +76,15 @@ class KeyRing:
         signature = keys.private[keys.kid].sign(signed.encode(), padding.PKCS1v15(), hashes.SHA256())
         return f"{signed}.{_encode(signature)}"
 
-    def public_key(self, tenant_id: str, kid: str) -> rsa.RSAPublicKey | None:
-        """Return a published key, for verifying our own tokens."""
+    def published_key(self, tenant_id: str, kid: str) -> PublishedKey | None:
+        """Return a published key as verifiers have it, for verifying our own tokens. A withdrawn one is gone."""
         keys = self._tenants.get(tenant_id)
-        return keys.public.get(kid) if keys else None
+        if keys is None or kid not in keys.public:
+            return None
+        found = keys.verifying.get(kid)
+        if found is None:
+            found = keys.verifying[kid] = PublishedKey(kid, None, RSAKey.import_key(keys.public[kid]))
+        return found
 
     def jwks(self, tenant_id: str, issuer: str) -> dict[str, object]:
         """Return the JWK set of a tenant. Each key names its issuer, so that it cannot speak for another tenant."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -17,12 +18,14 @@ from tunneld.idp.provider import Provider, provider_of
 from tunneld.idp.sealing import new_id
 from tunneld.idp.store import Family, Session
 from tunneld.idp.tokens import TokenRequest, token_response
-from tunneld.policy.authorization import parse_capabilities, verifier_matches
+from tunneld.policy.authorization import verifier_matches
+from tunneld.policy.claims_request import ClaimsRequest, parse_claims
 from tunneld.policy.directory import Client, Tenant
 from tunneld.policy.refusals import Refusal, refusal
 from tunneld.policy.scopes import ScopeRequest, parse_scope
 from tunneld.policy.sign_in import Deny, Grant, SessionProof
 
+SKEW_S = 60  # what clocks may differ by, as for tokens
 _THUMBPRINT = re.compile(r"[A-Za-z0-9_-]{43}")  # SHA-256 in base64url (RFC 7638 §3.1)
 
 
@@ -57,16 +60,16 @@ class TokenCall:
     ) -> Response:
         """Ask for the decision anew and mint; a family is begun for a code, moved on for a refresh token."""
         provider, tenant = self.provider, self.tenant
-        access = Wanted(tenant, self.client, wanted.scope.audience, interactive=False)
+        access = Wanted(tenant, self.client, wanted.scope.audience, wanted.contexts, interactive=False)
         question = await session_question(provider, self.request, access, session, proof=proof)
         outcome = await decide(provider, self.request, question, via=via)
         if isinstance(outcome, Deny):
-            return oauth_error(self.request, _as_grant_error(outcome.refusal))
+            return oauth_error(self.request, _as_grant_error(outcome.refusal), claims=challenge(outcome))
         await self._check_binding(outcome, wanted)
         handle = await self._next_refresh_token(session, wanted, family)
         if handle is None:
             return oauth_error(self.request, refusal(50173))
-        body = token_response(provider, outcome, session, wanted, handle)
+        body = token_response(provider, outcome, session, wanted, handle, question=question)
         return JSONResponse(body, headers={"pragma": "no-cache"})
 
     def key_thumbprint(self) -> str | None:
@@ -76,14 +79,22 @@ class TokenCall:
             raise RequestError(refusal(700030, "cnf_jkt is not a key thumbprint."))
         return thumbprint
 
-    def capabilities(self, default: tuple[str, ...]) -> tuple[str, ...]:
-        """Return the client capabilities of this request, or those it had before."""
+    def wanted(self, scope: str, claims: ClaimsRequest, *, nonce: str | None = None) -> TokenRequest:
+        """Return what is asked for: what the grant was made for, and what this request says anew."""
+        asked = self.claims(claims)
+        return TokenRequest(self.scope(scope), nonce, self.key_thumbprint(), asked.capabilities, asked.contexts)
+
+    def claims(self, default: ClaimsRequest) -> ClaimsRequest:
+        """Return what the `claims` parameter of this request asks for, or what was asked for before."""
         if "claims" not in self.form:
             return default
-        found = parse_capabilities(self.form["claims"])
+        found = parse_claims(self.form["claims"])
         if found is None:
             raise RequestError(refusal(90014, "The claims parameter is malformed."))
-        return found
+        if found.not_before > self.provider.now() + SKEW_S:
+            raise RequestError(refusal(90014, "The claims parameter asks for a token of the future."))
+        # An API's challenge names what it misses; what the client can do has not changed by that.
+        return found if found.capabilities else replace(found, capabilities=default.capabilities)
 
     async def _check_binding(self, grant: Grant, wanted: TokenRequest) -> None:
         thumbprint = wanted.key_thumbprint
@@ -148,10 +159,7 @@ async def _redeem_code(call: TokenCall) -> Response:
         return oauth_error(call.request, refusal(54005))
     if provider.clock() - grant.issued_at > CODE_LIFETIME_S:
         return oauth_error(call.request, refusal(70008, "The code has expired."))
-    wanted = TokenRequest(
-        call.scope(grant.request.scope.text), grant.request.nonce, call.key_thumbprint(),
-        call.capabilities(grant.request.capabilities),
-    )
+    wanted = call.wanted(grant.request.scope.text, grant.request.claims, nonce=grant.request.nonce)
     # Marked before the first await, with the family's id: a second redemption finds both whenever it comes.
     grant.redeemed, grant.family_id = True, new_id()
     family = Family(grant.family_id, grant.session.id, "", "", "", (), 0, 0)
@@ -193,9 +201,7 @@ async def _refresh(call: TokenCall) -> Response:
         return oauth_error(call.request, refusal(50173, "A used refresh token came back; its line is revoked."))
     if provider.now() >= family.expires_at:
         return oauth_error(call.request, refusal(70008, "The refresh token has expired."))
-    wanted = TokenRequest(
-        call.scope(family.scope), None, call.key_thumbprint(), call.capabilities(family.capabilities)
-    )
+    wanted = call.wanted(family.scope, ClaimsRequest(family.capabilities))
     proof = SessionProof(
         session.authenticated_at, family.revoked or session.revoked, provider.settings.lifetimes.refresh_token
     )
@@ -211,9 +217,7 @@ async def _redeem_device(call: TokenCall) -> Response:
     if problem is not None:
         return oauth_error(call.request, problem)
     assert grant.session is not None
-    wanted = TokenRequest(
-        call.scope(grant.scope), None, call.key_thumbprint(), call.capabilities(grant.capabilities)
-    )
+    wanted = call.wanted(grant.scope, grant.claims)
     provider.devices.finish(grant)
     return await call.answer(grant.session, wanted, None, via="device_code")
 
@@ -237,8 +241,26 @@ def _device_problem(provider: Provider, grant: DeviceGrant) -> Refusal | None:
 
 
 def _as_grant_error(denied: Refusal) -> Refusal:
-    """At this endpoint there is no page to log in on: a missing session means that the grant is no good."""
-    return replace(denied, error="invalid_grant") if denied.error == "login_required" else denied
+    """At this endpoint there is no page: a missing session, or a policy that blocks, means that the grant is no good."""
+    if denied.error == "login_required" or denied.code in _BLOCKED:
+        return replace(denied, error="invalid_grant")
+    return denied
+
+
+_BLOCKED = frozenset({53002, 53003, 53009})  # Conditional Access, where nothing that a page asks would help
+
+
+def challenge(denied: Deny) -> str | None:
+    """Return the `claims` that tell a client which policies stopped it, to be sent along with the next sign-in.
+
+    A JSON string in the JSON body, as the published errors of Conditional Access have it.
+    """
+    policies = denied.interaction.policies if denied.interaction is not None else ()
+    policies = policies or tuple(line.id for line in denied.access.applied if line.result == "failure")
+    if not policies:
+        return None
+    members = {"capolids": {"essential": True, "values": list(policies)}}
+    return json.dumps({"access_token": members}, separators=(",", ":"))
 
 
 _GRANT_TYPES: dict[str, Callable[[TokenCall], Awaitable[Response]]] = {
