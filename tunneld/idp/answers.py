@@ -47,8 +47,13 @@ def correlation_of(request: Request) -> str:
     return str(request.state.correlation_id)
 
 
-def oauth_error(request: Request, refusal: Refusal, *, status: int | None = None) -> JSONResponse:
-    """Return an OAuth error. Programs branch on `error`; `suberror` is our stable reason."""
+def oauth_error(
+    request: Request, refusal: Refusal, *, status: int | None = None, claims: str | None = None
+) -> JSONResponse:
+    """Return an OAuth error. Programs branch on `error`; `suberror` is our stable reason.
+
+    `claims` names what the next sign-in has to satisfy.
+    """
     correlation_id = as_guid(correlation_of(request))
     trace_id = as_guid(secrets.token_hex(16))
     now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
@@ -64,6 +69,8 @@ def oauth_error(request: Request, refusal: Refusal, *, status: int | None = None
         "correlation_id": correlation_id,
         "suberror": str(refusal.reason),
     }
+    if claims is not None:
+        body["claims"] = claims
     return JSONResponse(body, status_code=status or _STATUS.get(refusal.error, 400), headers={"pragma": "no-cache"})
 
 

@@ -70,7 +70,7 @@ def authorization_errand(
         return response
 
     return Errand(
-        Wanted(wanted.tenant, wanted.client, wanted.scope.audience),
+        Wanted(wanted.tenant, wanted.client, wanted.scope.audience, wanted.claims.contexts),
         tuple((name, fields[name]) for name in _CARRIED if name in fields),
         conclude, refuse, wanted.login_hint, wanted.redirect_uri,
     )

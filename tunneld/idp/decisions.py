@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from starlette.requests import Request
 
 from tunneld.idp.answers import correlation_of
+from tunneld.idp.evidence import HOME, Proved
 from tunneld.idp.provider import Provider
+from tunneld.idp.session_facts import facts_of, first_facts, surroundings
 from tunneld.idp.sessions import proof_of
 from tunneld.idp.store import Session
 from tunneld.policy.directory import Client, ObjectKey, Tenant
+from tunneld.policy.facts import MethodUse, SessionFacts, Surroundings
 from tunneld.policy.sign_in import Deny, Grant, MethodProof, PasswordProof, SessionProof, SignInRequest, evaluate
 
 
@@ -48,21 +51,43 @@ async def session_question(
     provider: Provider, request: Request, wanted: Wanted, session: Session, *, proof: SessionProof | None = None
 ) -> SignInRequest:
     """Return the question of whether the session's account may have what is wanted."""
-    del request
     return SignInRequest(
         wanted.tenant.id, wanted.client.id, wanted.audience, session.account, proof or proof_of(provider, session),
         await _consented(provider, wanted, session.account),
+        facts=await facts_of(provider, request, session, wanted.tenant), around=_around(provider, request, wanted),
     )
 
 
 async def first_question(
     provider: Provider, request: Request, wanted: Wanted, account: ObjectKey | None,
-    proof: PasswordProof | MethodProof,
+    proof: PasswordProof | MethodProof, *, device_id: str | None = None,
 ) -> SignInRequest:
     """Return the same question for somebody who has just typed or presented something."""
-    del request
     consented = account is not None and await _consented(provider, wanted, account)
-    return SignInRequest(wanted.tenant.id, wanted.client.id, wanted.audience, account, proof, consented)
+    facts = SessionFacts()
+    if account is not None and proof.correct:  # a wrong proof learns nothing, not even by how long it takes
+        facts = await first_facts(provider, request, account, wanted.tenant, fresh(provider, proof, device_id))
+    return SignInRequest(
+        wanted.tenant.id, wanted.client.id, wanted.audience, account, proof, consented, facts=facts,
+        around=_around(provider, request, wanted),
+    )
+
+
+def method_of(proof: PasswordProof | MethodProof) -> str:
+    """Return the word for a first factor."""
+    return "password" if isinstance(proof, PasswordProof) else proof.method
+
+
+def fresh(provider: Provider, proof: PasswordProof | MethodProof, device_id: str | None) -> Proved:
+    """Return what a session that begins now would have proved."""
+    return Proved(((HOME, MethodUse(method_of(proof), provider.now())),), device_id)
+
+
+def _around(provider: Provider, request: Request, wanted: Wanted) -> Surroundings:
+    return surroundings(
+        request, provider.settings, wanted.client, contexts=wanted.contexts, user_action=wanted.user_action,
+        interactive=wanted.interactive,
+    )
 
 
 async def _consented(provider: Provider, wanted: Wanted, account: ObjectKey) -> bool:

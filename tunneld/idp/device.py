@@ -17,7 +17,7 @@ from tunneld.idp.pages import form_page, message_page, refusal_page
 from tunneld.idp.provider import Provider, provider_of
 from tunneld.idp.sessions import csrf_holds, find_session
 from tunneld.idp.store import Session
-from tunneld.policy.authorization import parse_capabilities
+from tunneld.policy.claims_request import parse_claims
 from tunneld.policy.directory import Client, Tenant
 from tunneld.policy.refusals import refusal
 from tunneld.policy.scopes import parse_scope
@@ -39,12 +39,12 @@ async def device_code(request: Request) -> Response:
     scope = parse_scope(required(form, "scope"))
     if isinstance(scope, str):
         raise RequestError(refusal(28000 if "more than one" in scope else 70011, scope))
-    capabilities = parse_capabilities(form.get("claims", ""))
-    if capabilities is None:
+    claims = parse_claims(form.get("claims", ""))
+    if claims is None:
         raise RequestError(refusal(90014, "The claims parameter is malformed."))
     lifetime = provider.settings.lifetimes.device_code
     grant = DeviceGrant(
-        secrets.token_urlsafe(32), new_user_code(), tenant.id, client.id, scope.text, capabilities,
+        secrets.token_urlsafe(32), new_user_code(), tenant.id, client.id, scope.text, claims,
         provider.clock() + lifetime,
     )
     provider.devices.start(grant, provider.clock())
@@ -119,7 +119,7 @@ class _DevicePage:
                 return self._done("Sign-in cancelled", "Nobody was signed in. You can close this page.")
             return refusal_page(self._request, denied.refusal, self._tenant)
 
-        wanted = Wanted(self._tenant, client, _audience(grant))
+        wanted = Wanted(self._tenant, client, _audience(grant), grant.claims.contexts)
         return Errand(wanted, (("user_code", grant.user_code),), conclude, refuse, via="device_")
 
     def code_page(self, error: str = "") -> Response:

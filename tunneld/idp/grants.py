@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from tunneld.idp.store import Session
 from tunneld.policy.authorization import AuthorizationRequest
+from tunneld.policy.claims_request import ClaimsRequest
 
 CODE_LIFETIME_S = 60  # RFC 6749 §4.1.2 recommends at most ten minutes; a redirect takes seconds
 REMEMBER_USED_S = 600  # how long a used code is known, to tell reuse from nonsense
@@ -73,7 +74,7 @@ class DeviceGrant:
     tenant_id: str
     client_id: str
     scope: str
-    capabilities: tuple[str, ...]
+    claims: ClaimsRequest
     expires_at: float
     interval_s: int = POLL_INTERVAL_S
     polled_at: float = 0.0

@@ -24,6 +24,7 @@ _templates = Environment(
     loader=PackageLoader("tunneld.idp"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
 )
 _style = (files("tunneld.idp") / "templates" / "pages.css").read_text(encoding="utf-8")
+_script = (files("tunneld.idp") / "templates" / "passkey.js").read_text(encoding="utf-8")
 
 # What a wrong password and an unknown account both say: a page must not tell which accounts exist.
 WRONG_CREDENTIALS = "Your account or password is incorrect. Check both and try again."
@@ -34,6 +35,12 @@ def style_sheet(request: Request) -> Response:
     """Serve the pages' style sheet."""
     del request
     return Response(_style, media_type="text/css", headers={"cache-control": "public, max-age=3600"})
+
+
+def passkey_script(request: Request) -> Response:
+    """Serve the one script that there is."""
+    del request
+    return Response(_script, media_type="text/javascript", headers={"cache-control": "public, max-age=3600"})
 
 
 def form_page(

@@ -7,24 +7,32 @@ import secrets
 from starlette.requests import Request
 from starlette.responses import Response
 
+from tunneld.idp.evidence import HOME, record_device, record_method
 from tunneld.idp.provider import Provider
 from tunneld.idp.sealing import new_id
 from tunneld.idp.store import Session
+from tunneld.policy.devices import device_facts
 from tunneld.policy.directory import ObjectKey
+from tunneld.policy.facts import MethodUse
 from tunneld.policy.sign_in import SessionProof
 
 # `__Host-` binds a cookie to this host, https and the whole path (RFC 6265bis §4.1.3.2).
 SESSION_COOKIE = "__Host-tunneld-session"
 CSRF_COOKIE = "__Host-tunneld-csrf"
+DEVICE_COOKIE = "__Host-tunneld-device"
 CREDENTIAL_HEADER = "x-session-credential"
+DEVICE_S = 900  # a device that proved itself waits this long for its user to sign in
 
 
 async def start_session(provider: Provider, request: Request, account: ObjectKey, method: str) -> Session:
     """Record a sign-in that just happened, by `method`. It never continues an older session: its id is new."""
-    del request, method
     now = provider.now()
     session = Session(new_id(), account, now, now + provider.settings.lifetimes.session)
     await provider.store.add_session(session)
+    await record_method(provider.database, session.id, HOME, MethodUse(method, now))
+    device_id = waiting_device(provider, request, account)
+    if device_id is not None:
+        await record_device(provider.database, session.id, device_id, now)
     return session
 
 
@@ -82,3 +90,20 @@ def csrf_holds(provider: Provider, request: Request, value: str) -> bool:
     """Tell whether a form came from a page that this browser was shown."""
     nonce = request.cookies.get(CSRF_COOKIE, "")
     return bool(nonce) and provider.seal.open("csrf", value) == nonce
+
+
+def set_device(provider: Provider, response: Response, device_id: str) -> None:
+    """Let a browser say, for the length of a sign-in, which device has just proved itself in it."""
+    value = provider.seal.seal("device-cookie", f"{device_id}~{provider.now()}")
+    response.set_cookie(
+        DEVICE_COOKIE, value, path="/", secure=True, httponly=True, samesite="lax", max_age=DEVICE_S
+    )
+
+
+def waiting_device(provider: Provider, request: Request, account: ObjectKey | None) -> str | None:
+    """Return the device that proved itself in this browser a moment ago, if the account's tenant knows it."""
+    opened = provider.seal.open("device-cookie", request.cookies.get(DEVICE_COOKIE, ""))
+    device_id, _, at = (opened or "~0").partition("~")
+    if account is None or provider.now() - int(at) >= DEVICE_S:
+        return None
+    return device_id if device_facts(provider.directory, account[0], device_id) is not None else None

@@ -241,7 +241,7 @@ def _device_problem(provider: Provider, grant: DeviceGrant) -> Refusal | None:
 
 
 def _as_grant_error(denied: Refusal) -> Refusal:
-    """At this endpoint there is no page: a missing session, or a policy that blocks, means that the grant is no good."""
+    """There is no page here: a missing session, or a policy that blocks, means that the grant is no good."""
     if denied.error == "login_required" or denied.code in _BLOCKED:
         return replace(denied, error="invalid_grant")
     return denied

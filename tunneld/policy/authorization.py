@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from tunneld.policy.claims_request import ClaimsRequest, parse_claims
 from tunneld.policy.directory import Client, Directory, Tenant
 from tunneld.policy.redirects import redirect_allowed
 from tunneld.policy.refusals import Refusal, refusal
@@ -20,7 +20,6 @@ PROMPTS = frozenset({"", "none", "login", "select_account", "consent"})
 
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")  # RFC 7636 §4.2: SHA-256 in base64url is always 43 characters
 _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")  # RFC 7636 §4.1
-_CAPABILITY = re.compile(r"[A-Za-z0-9_]{1,32}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,7 @@ class AuthorizationRequest:
     challenge: str
     prompt: str
     login_hint: str
-    capabilities: tuple[str, ...]
+    claims: ClaimsRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +67,15 @@ def parse_authorization(
         problem = refusal(28000 if "more than one" in scope else 70011, scope)
     if problem is None and isinstance(scope, ScopeRequest) and tenant.resource(scope.audience) is None:
         problem = refusal(500011)
-    capabilities = parse_capabilities(parameters.get("claims", ""))
-    if problem is None and capabilities is None:
+    claims = parse_claims(parameters.get("claims", ""))
+    if problem is None and claims is None:
         problem = refusal(90014, "The claims parameter is malformed.")
-    if problem is not None or isinstance(scope, str) or capabilities is None:
+    if problem is not None or isinstance(scope, str) or claims is None:
         assert problem is not None
         return BadAuthorization(problem, redirect_uri, state if state is None or len(state) <= MAX_STATE else None)
     return AuthorizationRequest(
         tenant, client, redirect_uri, state, parameters.get("nonce"), scope, parameters["code_challenge"],
-        parameters.get("prompt", ""), parameters.get("login_hint", ""), capabilities,
+        parameters.get("prompt", ""), parameters.get("login_hint", ""), claims,
     )
 
 
@@ -103,19 +102,3 @@ def verifier_matches(verifier: str, challenge: str) -> bool:
         return False
     digest = hashlib.sha256(verifier.encode("ascii")).digest()
     return hmac.compare_digest(base64.urlsafe_b64encode(digest).rstrip(b"=").decode(), challenge)
-
-
-def parse_capabilities(claims: str) -> tuple[str, ...] | None:
-    """Return the client capabilities (`xms_cc`) in a `claims` parameter, None when it is malformed."""
-    if not claims:
-        return ()
-    try:
-        document = json.loads(claims)
-        values = document.get("access_token", {}).get("xms_cc", {}).get("values", [])
-    except (ValueError, AttributeError, RecursionError):
-        return None
-    if not isinstance(values, list) or len(values) > 8:
-        return None
-    if not all(isinstance(value, str) and _CAPABILITY.fullmatch(value) for value in values):
-        return None
-    return tuple(values)

@@ -13,9 +13,9 @@ from tunneld.policy.authorization import (
     AuthorizationRequest,
     BadAuthorization,
     parse_authorization,
-    parse_capabilities,
     verifier_matches,
 )
+from tunneld.policy.claims_request import parse_claims
 from tunneld.policy.directory import DAEMON_CLIENT, DIRECTORY_API
 from tunneld.policy.key_schedule import KeyDates, KeyPolicy, advance, next_key, signing_key
 from tunneld.policy.lock_out import FORGET_S, THRESHOLD, Attempts
@@ -95,7 +95,8 @@ def test_pkce_example_of_the_rfc() -> None:
 )
 def test_client_capabilities(claims: str, found: tuple[str, ...] | None) -> None:
     """The claims parameter, read for `xms_cc` only; None when it is malformed."""
-    assert parse_capabilities(claims) == found
+    parsed = parse_claims(claims)
+    assert (parsed.capabilities if parsed else None) == found
 
 
 GOOD = {

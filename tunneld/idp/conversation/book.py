@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from starlette.requests import Request
 
-from tunneld.idp.conversation import redemption, sign_in
+from tunneld.idp.conversation import managed_device, mfa, passkey, redemption, register, sign_in, terms
 from tunneld.idp.conversation.errand import Errand
 from tunneld.idp.conversation.turns import Book, Conversation
 from tunneld.idp.provider import Provider
@@ -17,10 +17,16 @@ BOOK = Book(
         Task.SIGN_IN: sign_in.PAGE,
         Task.REDEMPTION: redemption.PAGE,
         Task.CONSENT: redemption.PAGE,
+        Task.MFA: mfa.PAGE,
+        Task.REGISTER_MFA: register.PAGE,
+        Task.TERMS_OF_USE: terms.PAGE,
+        Task.DEVICE: managed_device.PAGE,
     },
     sign_in=sign_in.show_sign_in,
     first_factors={
         "sign_in": sign_in.take_password,
+        "passkey": passkey.show_sign_in,
+        "passkey_sign_in": passkey.take_sign_in,
     },
 )
 

@@ -13,10 +13,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from tunneld.idp.conversation.errand import Errand
-from tunneld.idp.decisions import decide, first_question, judge, session_question
+from tunneld.idp.decisions import decide, first_question, judge, method_of, session_question
+from tunneld.idp.device_credentials import PROOF_HEADER, proven_device
+from tunneld.idp.evidence import record_device
 from tunneld.idp.pages import form_page
 from tunneld.idp.provider import Provider
-from tunneld.idp.sessions import csrf_holds, find_session, set_session, start_session
+from tunneld.idp.sessions import csrf_holds, find_session, set_device, set_session, start_session, waiting_device
 from tunneld.idp.store import Session
 from tunneld.policy.conditional_access.outcome import Interaction, Task
 from tunneld.policy.directory import ObjectKey
@@ -86,10 +88,20 @@ class Conversation:
         self.errand = errand
         self.fields = fields
         self._book = book
+        self._device: str | None = None  # that proved itself in this request
 
     async def begin(self, *, silent: bool = False, fresh: bool = False) -> Response:
         """Answer from the session if there is one and it may be used, else show the sign-in page."""
         session = None if fresh else await self._usable_session()
+        self._device = await self._prove_device(session)
+        if PROOF_HEADER in self.request.headers and self._device is None:
+            return self.errand.refuse(Deny(refusal(50155), ()))
+        response = await self._begin(session, silent=silent)
+        if self._device is not None and session is None:
+            set_device(self.provider, response, self._device)
+        return response
+
+    async def _begin(self, session: Session | None, *, silent: bool) -> Response:
         if session is None:
             return self.errand.refuse(Deny(refusal(50058), ())) if silent else await self.sign_in_page()
         if silent:
@@ -115,9 +127,11 @@ class Conversation:
 
     async def _take_answer(self, action: str, session: Session) -> Response:
         asked = judge(self.provider, await self._question(session))
-        interaction = asked.interaction if isinstance(asked, Deny) else None
+        interaction = await self._asked_for(asked, session)
         page = self._book.tasks.get(interaction.task) if interaction else None
         answer = page.answers.get(action) if page else None
+        if isinstance(asked, Grant) and interaction is None and action in self.errand.actions:
+            return await self.errand.actions[action](self, asked, session)
         if page is None or answer is None or interaction is None:
             if action == "decline":
                 return self.errand.refuse(Deny(refusal(65004, CANCELLED), ()))
@@ -129,12 +143,20 @@ class Conversation:
             return self.errand.refuse(Deny(result.refusal, ()))
         return await self.go_on(session, action) if isinstance(result, Answered) else result
 
+    async def _asked_for(self, outcome: Grant | Deny, session: Session) -> Interaction | None:
+        """Return what a page has to ask now: for a policy, or for the errand itself."""
+        if isinstance(outcome, Grant):
+            return await self.errand.demand(outcome, session)
+        return outcome.interaction
+
     async def proven(
         self, account: ObjectKey | None, proof: PasswordProof | MethodProof, *, typed: str, wrong: str
     ) -> Response:
         """Go on after a first factor was judged, right or wrong; `wrong` is what the page says then."""
-        via = "password" if isinstance(proof, PasswordProof) else proof.method
-        question = await first_question(self.provider, self.request, self.errand.wanted, account, proof)
+        via, device_id = method_of(proof), waiting_device(self.provider, self.request, account)
+        question = await first_question(
+            self.provider, self.request, self.errand.wanted, account, proof, device_id=device_id
+        )
         outcome = await decide(self.provider, self.request, question, via=self.errand.via + via, typed=typed)
         if isinstance(outcome, Deny) and outcome.unproven:
             return await self.sign_in_page(wrong)
@@ -146,6 +168,10 @@ class Conversation:
         persistent = outcome.access.session.persistent_browser is True
         set_session(self.provider, response, session, persistent=persistent)
         return response
+
+    async def attach_device(self, session: Session) -> bool:
+        """Take a device's proof that came with this request; tell whether there was a good one."""
+        return await self._prove_device(session) is not None
 
     async def go_on(self, session: Session, via: str) -> Response:
         """Ask the decision anew, write it down, and end the conversation or show the page that it calls for."""
@@ -169,11 +195,12 @@ class Conversation:
         return user.upn if user else ""
 
     async def _settle(self, outcome: Grant | Deny, session: Session) -> Response:
+        interaction = await self._asked_for(outcome, session)
+        page = self._book.tasks.get(interaction.task) if interaction else None
+        if page is not None and interaction is not None:
+            return await page.show(Turn(self, session, interaction))
         if isinstance(outcome, Grant):
             return await self._conclude(outcome, session)
-        page = self._book.tasks.get(outcome.interaction.task) if outcome.interaction else None
-        if page is not None and outcome.interaction is not None:
-            return await page.show(Turn(self, session, outcome.interaction))
         return await self.sign_in_page() if outcome.unproven else self.errand.refuse(outcome)
 
     async def _conclude(self, grant: Grant, session: Session) -> Response:
@@ -187,6 +214,18 @@ class Conversation:
 
     async def _question(self, session: Session) -> SignInRequest:
         return await session_question(self.provider, self.request, self.errand.wanted, session)
+
+    async def _prove_device(self, session: Session | None) -> str | None:
+        """Judge the proof in the header, and let the session have the device if it is of the same organization."""
+        proof = self.request.headers.get(PROOF_HEADER)
+        device = await proven_device(self.provider, proof) if proof is not None else None
+        if device is None:
+            return None
+        if session is not None:
+            if device.owner[0] != session.account[0]:
+                return None
+            await record_device(self.provider.database, session.id, device.device_id, self.provider.now())
+        return device.device_id
 
     async def _usable_session(self) -> Session | None:
         """Return the session unless the client hinted at somebody else."""
