@@ -16,6 +16,7 @@ from tunneld.idp.boundary import API_PREFIXES, BodyTooLargeError, Boundary
 from tunneld.idp.certificates import certificate
 from tunneld.idp.device import device_auth, device_code
 from tunneld.idp.devices import device_nonce, enroll_device
+from tunneld.idp.federation.arrival import openid_arrival, passive_arrival
 from tunneld.idp.graph.me import my_forwarding_profile, my_tenants
 from tunneld.idp.graph.routes import graph_routes
 from tunneld.idp.metadata import discovery, key_set, logout
@@ -37,6 +38,8 @@ ROUTES = [
     *graph_routes(),
     Route("/assets/pages.css", style_sheet, methods=["GET"]),
     Route("/assets/passkey.js", passkey_script, methods=["GET"]),
+    Route("/login.srf", passive_arrival, methods=["POST"]),
+    Route("/{tenant}/federation/oauth2", openid_arrival, methods=["GET"]),
     Route("/{tenant}/v2.0/.well-known/openid-configuration", discovery, methods=["GET"]),
     Route("/{tenant}/discovery/v2.0/keys", key_set, methods=["GET"]),
     Route("/{tenant}/oauth2/v2.0/authorize", authorize, methods=["GET", "POST"]),

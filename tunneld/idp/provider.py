@@ -16,6 +16,7 @@ from tunneld.idp.ceremonies import Factors
 from tunneld.idp.changes import AuditEntry
 from tunneld.idp.database import Database
 from tunneld.idp.directory_source import DirectorySource, Loaded
+from tunneld.idp.federation.desk import FederationDesk
 from tunneld.idp.grants import CodeBook, DeviceBook
 from tunneld.idp.keys import KeyRing
 from tunneld.idp.live_directory import LiveDirectory
@@ -49,6 +50,7 @@ class Provider:
     devices: DeviceBook = field(default_factory=DeviceBook)
     gate: PasswordGate = field(default_factory=PasswordGate)
     factors: Factors = field(default_factory=Factors)
+    federation: FederationDesk = field(default_factory=FederationDesk)
 
     @classmethod
     async def open(cls, settings: IdpSettings, base_url: str, clock: Callable[[], float] = time.time) -> Provider:
