@@ -13,10 +13,11 @@ from starlette.requests import Request
 
 from tunneld.idp.accounts import PasswordGate
 from tunneld.idp.ceremonies import Factors
-from tunneld.idp.changes import AuditEntry
+from tunneld.idp.changes import AuditEntry, ConflictError
 from tunneld.idp.database import Database
 from tunneld.idp.directory_source import DirectorySource, Loaded
 from tunneld.idp.federation.desk import FederationDesk
+from tunneld.idp.federation.domain_records import conflict_of_records
 from tunneld.idp.grants import CodeBook, DeviceBook
 from tunneld.idp.keys import KeyRing
 from tunneld.idp.live_directory import LiveDirectory
@@ -87,6 +88,9 @@ class Provider:
         expected: Mapping[ObjectRef, str] | None = None,
     ) -> None:
         """Write to the directory: all of `changes` with their audit records, or nothing. Raises ConflictError."""
+        conflict = await conflict_of_records(changes, self.settings.federation)
+        if conflict is not None:
+            raise ConflictError(conflict)
         await self.live.commit(changes, audits, correlation_id=correlation_id, expected=expected)
 
     @property

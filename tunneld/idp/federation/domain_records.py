@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import dns.asyncresolver
 import dns.exception
 import dns.rdatatype
@@ -13,13 +15,25 @@ from tunneld.policy.federation.configuration import (
     record_names,
     unproven_domains,
 )
-from tunneld.policy.objects import Conflict
+from tunneld.policy.objects import Change, Conflict
 
 MAX_ASKED = 20  # domains asked about for one configuration: more is a mistake or an abuse of the resolver
 
 
-async def conflict_of_records(config: FederationConfiguration, settings: FederationSettings) -> Conflict | None:
-    """Return why a configuration may not be saved: a domain did not announce its passive endpoint."""
+async def conflict_of_records(changes: Sequence[Change], settings: FederationSettings) -> Conflict | None:
+    """Return why one of these changes may not be saved: a domain did not announce its passive endpoint.
+
+    What the directory's file says is not asked about: whoever writes that file needs nobody's word.
+    """
+    for change in changes:
+        if isinstance(change.value, FederationConfiguration):
+            conflict = await _conflict_of(change.value, settings)
+            if conflict is not None:
+                return conflict
+    return None
+
+
+async def _conflict_of(config: FederationConfiguration, settings: FederationSettings) -> Conflict | None:
     asked = unproven_domains(config)
     if len(asked) > MAX_ASKED:
         return _conflict(asked[0])
