@@ -208,6 +208,6 @@ def _after(marker: str, digest: str) -> tuple[str, int]:
         key, place, known = json.loads(base64.b64decode(marker + "=" * (-len(marker) % 4), b"-_", validate=True))
     except (ValueError, TypeError, binascii.Error, RecursionError):
         raise wrong from None
-    if not (isinstance(key, str) and type(place) is int and 0 <= place < 2**31 and known == digest):
+    if not (isinstance(key, str) and type(place) is int and 0 <= place < 2**63 and known == digest):
         raise wrong
     return key, place

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -51,6 +52,7 @@ def without_annotations(value: Any, kept: frozenset[str]) -> Any:  # JSON of any
     return value
 
 
+@lru_cache(maxsize=256)
 def annotations_of(model: type[BaseModel]) -> frozenset[str]:
     """Return the annotations that a model, or one inside it, takes as a member."""
     found: set[str] = set()

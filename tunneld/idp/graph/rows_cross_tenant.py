@@ -23,8 +23,8 @@ from tunneld.policy.objects import Change, ObjectRef
 _ROOT = "/policies/crossTenantAccessPolicy"
 _ACTION = "microsoft.directory/crossTenantAccessPolicy/"
 _CATEGORY = "CrossTenantAccessSettings"
-_SYNC_CATEGORY = "CrossTenantIdentitySyncSettings"
-_UPDATE_DEFAULT = "Update the company default cross-tenant access setting"
+SYNC_CATEGORY = "CrossTenantIdentitySyncSettings"
+UPDATE_DEFAULT = "Update the company default cross-tenant access setting"
 _UPDATE_TEMPLATE = "Update a multi-tenant organization template"
 
 
@@ -62,7 +62,7 @@ POLICY = ResourceType(
 DEFAULT = ResourceType(
     kind="crossTenantAccessDefault", item=f"{_ROOT}/default", singleton="default", verbs=SINGLETON,
     permissions=Permissions(f"{_ACTION}default/standard/read", members=_members("default")),
-    audit=Activities(_CATEGORY, "", _UPDATE_DEFAULT, "Reset the cross-tenant access default setting"),
+    audit=Activities(_CATEGORY, "", UPDATE_DEFAULT, "Reset the cross-tenant access default setting"),
     read_only=frozenset({"id", "isServiceDefault"}), prepare=_customized, name="id",
 )
 PARTNERS = ResourceType(
@@ -88,7 +88,7 @@ IDENTITY_SYNCHRONIZATION = ResourceType(
         delete=f"{_ACTION}partners/identitySynchronization/basic/update",
     ),
     audit=Activities(
-        _SYNC_CATEGORY, "Create a partner cross-tenant identity sync setting",
+        SYNC_CATEGORY, "Create a partner cross-tenant identity sync setting",
         "Update a partner cross-tenant identity sync setting", "Delete a partner cross-tenant identity sync setting",
     ),
 )

@@ -9,9 +9,9 @@ from tunneld.idp.graph.resource import Operation, ResourceType
 from tunneld.idp.graph.rows_access import ACCESS_ROWS
 from tunneld.idp.graph.rows_cross_tenant import CROSS_TENANT_ROWS, cross_tenant_operations
 from tunneld.idp.graph.rows_directory import DIRECTORY_ROWS
+from tunneld.idp.graph.rows_federation import FEDERATION_ROWS
 from tunneld.idp.graph.rows_logs import log_tables
 from tunneld.idp.graph.rows_network import network_operations
-from tunneld.idp.graph.rows_federation import FEDERATION_ROWS
 from tunneld.idp.graph.rows_roles import ROLE_ROWS, role_operations
 from tunneld.idp.graph.rows_traffic import traffic_operations
 from tunneld.policy.kinds import KINDS
