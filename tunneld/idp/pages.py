@@ -71,6 +71,17 @@ def message_page(
     return HTMLResponse(html, status_code=status, headers=_page_headers(None))
 
 
+def away_page(target: str, provider_name: str, tenant: Tenant) -> HTMLResponse:
+    """Return a page that goes on to another identity provider by itself.
+
+    After a form of ours a redirect would not do: browsers apply the page's form-action to it.
+    """
+    html = _templates.get_template("away.html").render(
+        tenant=tenant.display_name, target=target, provider=provider_name
+    )
+    return HTMLResponse(html, headers=_page_headers(None))
+
+
 def refusal_page(request: Request, refused: Refusal, tenant: Tenant | None = None) -> HTMLResponse:
     """Return a page for an error that must not be sent to a redirect URI (RFC 6749 §4.1.2.1)."""
     detail = f"{refused.description} Correlation ID: {as_guid(correlation_of(request))}"

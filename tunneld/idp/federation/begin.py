@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from tunneld.idp.federation.desk import Away
-from tunneld.idp.pages import refusal_page
+from tunneld.idp.pages import away_page, refusal_page
 from tunneld.idp.provider import Provider
 from tunneld.policy.directory import Tenant
 from tunneld.policy.federation import openid, saml, ws_fed
@@ -31,7 +31,7 @@ _NOT_REPEATED = frozenset({"prompt", "login_hint", "csrf", "action"})
 async def begin(
     provider: Provider, request: Request, tenant: Tenant, trusted: TrustedProvider, *, return_to: str, email: str = ""
 ) -> Response:
-    """Return the redirect to `trusted`; when they come back signed in, their browser goes to `return_to`.
+    """Return the way to `trusted` (a redirect, or a page that goes there); when they come back signed in, their browser goes to `return_to`.
 
     `return_to` is a path of ours with its query; it stays here and never travels. Where the provider cannot be
     reached, the answer is a page that says so.
@@ -47,8 +47,11 @@ async def begin(
     except FederationError as error:
         sentence = f"{trusted.display_name} cannot be reached ({error.rule})."
         return refusal_page(request, refusal(40010, sentence), tenant)
-    # 303, so that a browser that posted its name to us does not post it on (RFC 9700 §4.12).
-    response = RedirectResponse(target, status_code=303)
+    response: Response
+    if request.method == "POST":
+        response = away_page(target, trusted.display_name, tenant)
+    else:
+        response = RedirectResponse(target, status_code=303)
     response.set_cookie(COOKIE, browser, path="/", secure=True, httponly=True, samesite="none")
     return response
 
