@@ -135,7 +135,7 @@ def _trace(
         )
     for each in findings:
         for demand in each.demands:
-            step, where = ("S11", late) if demand.rank == SESSION_RANK else ("S10", steps)
+            step, where = ("S11", late) if demand.rank >= SESSION_RANK else ("S10", steps)
             place = f" at {demand.place}" if demand.task is not None else ""
             rule = f"policy {each.policy.id} AADSTS{demand.code} {demand.control}{place}"
             where.append(_step(subject, step, each, rule, demand))

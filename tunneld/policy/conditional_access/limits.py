@@ -38,7 +38,7 @@ def _factor_too_old(case: Case, since: int) -> Demand | None:
     if used_at > since:
         return None
     place = case.standing.mfa_place or Place.HOME
-    return Demand(SESSION_RANK, 50078, FREQUENCY, Task.MFA, place, any_factor=True)
+    return Demand(SESSION_RANK + 1, 50078, FREQUENCY, Task.MFA, place, any_factor=True)
 
 
 def _secondary(policy: Policy) -> bool:
