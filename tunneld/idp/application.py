@@ -23,7 +23,7 @@ from tunneld.idp.metadata import discovery, key_set, logout
 from tunneld.idp.pages import passkey_script, style_sheet
 from tunneld.idp.provider import Provider
 from tunneld.idp.restrictions import restrictions
-from tunneld.idp.security_info import security_info
+from tunneld.idp.own_methods import security_info
 from tunneld.idp.token import token
 from tunneld.model.reasons import Reason
 from tunneld.policy.refusals import refusal

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable
 
 from tunneld.policy.directory import Tenant
@@ -12,20 +10,9 @@ _MAX_SHOWN = 20_000  # characters of text on one page
 
 
 def version_of(tenant: Tenant, agreement_id: str) -> str | None:
-    """Return a fingerprint of what people would read now: accepted texts do not count for changed ones."""
+    """Return the present version of an agreement: raising it asks everybody again."""
     agreement = tenant.object("agreement", agreement_id)
-    if agreement is None:
-        return None
-    body = agreement.to_json()
-    read = {name: body[name] for name in sorted(body) if name not in _NOT_READ}
-    return hashlib.sha256(json.dumps(read, sort_keys=True).encode()).hexdigest()[:32]
-
-
-# Settings of an agreement that change nothing of what people read.
-_NOT_READ = frozenset({
-    "id", "isPerDeviceAcceptanceRequired", "isViewingBeforeAcceptanceRequired", "userReacceptRequiredFrequency",
-    "termsExpiration", "createdDateTime", "modifiedDateTime",
-})
+    return str(agreement.to_json().get("version", 1)) if agreement is not None else None
 
 
 def in_force(tenant: Tenant, accepted: Iterable[tuple[str, str, int]]) -> frozenset[str]:
@@ -45,5 +32,5 @@ def shown_text(tenant: Tenant, agreement_id: str) -> str:
     """Return the text to read, "" when the agreement has only a name."""
     agreement = tenant.object("agreement", agreement_id)
     body = agreement.to_json() if agreement is not None else {}
-    text = body.get("text") or body.get("content") or ""
+    text = body.get("text") or ""
     return str(text)[:_MAX_SHOWN]

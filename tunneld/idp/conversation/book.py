@@ -9,6 +9,8 @@ from starlette.requests import Request
 from tunneld.idp.conversation import managed_device, mfa, passkey, redemption, register, sign_in, terms
 from tunneld.idp.conversation.errand import Errand
 from tunneld.idp.conversation.turns import Book, Conversation
+from tunneld.idp.federation.first_factors import SOCIAL_FACTORS
+from tunneld.idp.guests.first_factors import FIRST_FACTORS
 from tunneld.idp.provider import Provider
 from tunneld.policy.conditional_access.outcome import Task
 
@@ -27,6 +29,8 @@ BOOK = Book(
         "sign_in": sign_in.take_password,
         "passkey": passkey.show_sign_in,
         "passkey_sign_in": passkey.take_sign_in,
+        **FIRST_FACTORS,
+        **SOCIAL_FACTORS,
     },
 )
 

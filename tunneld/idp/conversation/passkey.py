@@ -46,7 +46,7 @@ def show_registration(talk: Conversation, owner: ObjectKey, known: Registered, e
         return talk.page("message_form.html", {"heading": "Passkeys are not offered here", "text": NOT_OFFERED})
     ceremony, challenge = talk.provider.factors.ceremonies.start(Purpose.REGISTER, *_here(talk, owner))
     options = registration_options(talk.provider, owner, talk.name_of(owner), challenge, known)
-    return _show(talk, Purpose.REGISTER, ceremony, options, error, talk.name_of(owner))
+    return _show(talk, Purpose.REGISTER, ceremony, options, error=error, username=talk.name_of(owner))
 
 
 def _page(
@@ -56,7 +56,7 @@ def _page(
         return talk.page("message_form.html", {"heading": "Passkeys are not offered here", "text": NOT_OFFERED})
     ceremony, challenge = talk.provider.factors.ceremonies.start(purpose, *_here(talk, owner))
     options = assertion_options(talk.provider, challenge, known)
-    return _show(talk, purpose, ceremony, options, error, talk.name_of(owner) if owner else "")
+    return _show(talk, purpose, ceremony, options, error=error, username=talk.name_of(owner) if owner else "")
 
 
 def _here(talk: Conversation, owner: ObjectKey | None) -> tuple[str, ObjectKey | None, float]:
@@ -70,7 +70,9 @@ _WORDS = {
 }
 
 
-def _show(talk: Conversation, purpose: Purpose, ceremony: str, options: str, error: str, username: str) -> Response:
+def _show(
+    talk: Conversation, purpose: Purpose, ceremony: str, options: str, *, error: str, username: str
+) -> Response:
     heading, action, button = _WORDS[purpose]
     values = {
         "heading": heading, "ceremony": ceremony, "options": options, "error": error, "username": username,

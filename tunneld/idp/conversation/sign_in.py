@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from tunneld.idp.conversation.turns import Answer, Conversation, Declined, Page, Turn
+from tunneld.idp.federation.first_factors import send_to_provider, social_buttons
 from tunneld.idp.pages import LOCKED, WRONG_CREDENTIALS
 from tunneld.idp.passkeys import offered
 from tunneld.policy.directory import Tenant
@@ -14,7 +15,14 @@ AGAIN = "It has been a while, or this organization asks each time: sign in again
 
 
 async def show_sign_in(talk: Conversation, error: str) -> Response:
-    """Show the page with the name that was typed, or that the client hinted at."""
+    """Show the page with the name that was typed, or that the client hinted at.
+
+    Whom an outside provider signs in is sent there at once.
+    """
+    if not error and talk.request.method == "GET":
+        away = await send_to_provider(talk, talk.errand.login_hint)
+        if away is not None:
+            return away
     return _page(talk, talk.fields.get("username", talk.errand.login_hint)[:128], error)
 
 
@@ -22,6 +30,9 @@ async def take_password(talk: Conversation) -> Response:
     """Judge a typed name and password."""
     provider = talk.provider
     typed = talk.fields.get("username", "")
+    away = await send_to_provider(talk, typed)
+    if away is not None:
+        return away
     account, proof = await provider.gate.check(
         provider.directory, typed, talk.fields.get("password", ""), provider.now()
     )
@@ -46,7 +57,7 @@ def _page(talk: Conversation, username: str, error: str, lead: str = "") -> Resp
     wanted = talk.errand.wanted
     values = {
         "client": wanted.client.name, "username": username, "error": error, "lead": lead,
-        "passkeys": offered(talk.provider),
+        "passkeys": offered(talk.provider), "social": social_buttons(talk),
         # By domain, not by account: the page must look the same for accounts that do not exist.
         "home": _display_name(talk.provider.directory.home_realm(username)),
     }

@@ -8,6 +8,7 @@ from tunneld.idp.graph.operations import operations_of
 from tunneld.idp.graph.resource import Operation, ResourceType
 from tunneld.idp.graph.rows_access import ACCESS_ROWS
 from tunneld.idp.graph.rows_cross_tenant import CROSS_TENANT_ROWS, cross_tenant_operations
+from tunneld.idp.graph.rows_devices import DEVICES
 from tunneld.idp.graph.rows_directory import DIRECTORY_ROWS
 from tunneld.idp.graph.rows_federation import FEDERATION_ROWS
 from tunneld.idp.graph.rows_logs import log_tables
@@ -22,6 +23,7 @@ ROWS: tuple[ResourceType, ...] = (
     *ACCESS_ROWS,
     *FEDERATION_ROWS,
     *ROLE_ROWS,
+    DEVICES,
 )
 
 # What is no object of its own: each a function that returns operations.
