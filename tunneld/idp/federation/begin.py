@@ -31,10 +31,10 @@ _NOT_REPEATED = frozenset({"prompt", "login_hint", "csrf", "action"})
 async def begin(
     provider: Provider, request: Request, tenant: Tenant, trusted: TrustedProvider, *, return_to: str, email: str = ""
 ) -> Response:
-    """Return the way to `trusted` (a redirect, or a page that goes there); when they come back signed in, their browser goes to `return_to`.
+    """Return the way to `trusted`: a redirect, or after a form a page that goes there.
 
-    `return_to` is a path of ours with its query; it stays here and never travels. Where the provider cannot be
-    reached, the answer is a page that says so.
+    When they come back signed in, their browser goes to `return_to`. That is a path of ours with its query; it stays
+    here and never travels. Where the provider cannot be reached, the answer is a page that says so.
     """
     assert return_to.startswith("/")
     desk, now = provider.federation, provider.clock()

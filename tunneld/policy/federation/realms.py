@@ -14,8 +14,8 @@ def provider_for(directory: Directory, tenant: Tenant, address: str) -> TrustedP
     """Return the outside provider that signs in whoever types `address` at `tenant`, None for any other way.
 
     Somebody who has redeemed stays with the provider that they redeemed with. For everybody else the domain
-    decides; one that is verified in another tenant of this identity provider is federated only where the tenant's
-    redemption order puts federation above the accounts of other tenants.
+    decides; but somebody who has an account in another tenant of this identity provider is federated only where the
+    visited tenant's redemption order puts federation above such accounts.
     """
     guest = guest_by_address(tenant, address)
     if guest is not None and guest.external is not None and guest.external_state is not ExternalState.PENDING:
@@ -24,18 +24,18 @@ def provider_for(directory: Directory, tenant: Tenant, address: str) -> TrustedP
     domain = domain_of(address)
     federation = tenant.policy.federation.for_domain(domain)
     if federation is not None:
-        return federation if federation_wins(directory, tenant, domain) else None
+        return federation if federation_wins(directory, tenant, address) else None
     if guest is not None and domain in GOOGLE_DOMAINS:
         return next((each for each in tenant.policy.federation.social() if each.social == "Google"), None)
     return None
 
 
-def federation_wins(directory: Directory, tenant: Tenant, domain: str) -> bool:
-    """Tell whether the tenant's redemption order sends a federated domain to its federation."""
-    home = directory.tenant(domain)
-    if home is None or domain not in home.domains:
+def federation_wins(directory: Directory, tenant: Tenant, address: str) -> bool:
+    """Tell whether the tenant's redemption order sends an address of a federated domain to the federation."""
+    account = directory.account(address)
+    if account is None:
         return True
-    order = tenant.policy.cross_tenant.redemption_order(home.id).value.primary
+    order = tenant.policy.cross_tenant.redemption_order(account[0]).value.primary
     if "externalFederation" not in order:
         return False
     ranks = {word: rank for rank, word in enumerate(order)}
