@@ -12,6 +12,7 @@ from pathlib import Path
 from starlette.requests import Request
 
 from tunneld.idp.accounts import PasswordGate
+from tunneld.idp.administration.cycle_runs import Cycles
 from tunneld.idp.ceremonies import Factors
 from tunneld.idp.changes import AuditEntry, ConflictError
 from tunneld.idp.database import Database
@@ -19,6 +20,7 @@ from tunneld.idp.directory_source import DirectorySource, Loaded
 from tunneld.idp.federation.desk import FederationDesk
 from tunneld.idp.federation.domain_records import conflict_of_records
 from tunneld.idp.grants import CodeBook, DeviceBook
+from tunneld.idp.guests.passcodes import PasscodeBook
 from tunneld.idp.keys import KeyRing
 from tunneld.idp.live_directory import LiveDirectory
 from tunneld.idp.records import Records
@@ -52,6 +54,8 @@ class Provider:
     gate: PasswordGate = field(default_factory=PasswordGate)
     factors: Factors = field(default_factory=Factors)
     federation: FederationDesk = field(default_factory=FederationDesk)
+    passcodes: PasscodeBook = field(default_factory=PasscodeBook)
+    cycles: Cycles = field(default_factory=Cycles)
 
     @classmethod
     async def open(cls, settings: IdpSettings, base_url: str, clock: Callable[[], float] = time.time) -> Provider:

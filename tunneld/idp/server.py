@@ -16,6 +16,7 @@ import structlog
 import uvicorn
 import uvloop
 
+from tunneld.idp.administration.upkeep import keep_up
 from tunneld.idp.application import build_application
 from tunneld.idp.https_identity import identity_watch, read_identity
 from tunneld.idp.provider import Provider
@@ -77,9 +78,10 @@ async def serve(settings: IdpSettings, *, ready: Callable[[str], None], stop: as
             directory = group.create_task(_watch(provider))
             identity = group.create_task(_watch_identity(settings, config))
             sweep = group.create_task(_sweep(provider))
+            upkeep = group.create_task(keep_up(provider))
             end = group.create_task(_end(listener, stop))
             await listener.serve(sockets=[listening])
-            for task in (directory, identity, sweep, end):
+            for task in (directory, identity, sweep, upkeep, end):
                 task.cancel()
     finally:
         listening.close()

@@ -65,7 +65,8 @@ async def apply_policy(call: Call) -> Response:
                 changes, [_record(call, each) for each in found], correlation_id=call.correlation_id, expected=expected
             )
         except ConflictError as error:
-            if error.conflict.rule == "preconditionFailed":  # somebody wrote between the check above and the lock
+            # Somebody wrote between the check above and the lock.
+            if error.conflict.rule in ("preconditionFailed", "concurrentChange"):
                 raise _drifted(["another administrator's change"]) from None
             raise refused(error.conflict) from None
     return JSONResponse({"applied": not proposal.dry_run, "changes": len(found), "version": call.tenant.version})

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from tunneld.idp.administration.operations import administration_operations
+from tunneld.idp.administration.rows import ADMINISTRATION_ROWS
 from tunneld.idp.graph.operations import operations_of
 from tunneld.idp.graph.resource import Operation, ResourceType
 from tunneld.idp.graph.rows_access import ACCESS_ROWS
@@ -15,6 +17,7 @@ from tunneld.idp.graph.rows_logs import log_tables
 from tunneld.idp.graph.rows_network import network_operations
 from tunneld.idp.graph.rows_roles import ROLE_ROWS, role_operations
 from tunneld.idp.graph.rows_traffic import traffic_operations
+from tunneld.idp.guests.graph_rows import GUEST_ROWS, guest_operations
 from tunneld.policy.kinds import KINDS
 
 ROWS: tuple[ResourceType, ...] = (
@@ -23,6 +26,8 @@ ROWS: tuple[ResourceType, ...] = (
     *ACCESS_ROWS,
     *FEDERATION_ROWS,
     *ROLE_ROWS,
+    *ADMINISTRATION_ROWS,
+    *GUEST_ROWS,
     DEVICES,
 )
 
@@ -31,8 +36,10 @@ _MORE: tuple[tuple[str, Callable[[], list[Operation]]], ...] = (
     ("crossTenantAccessPartner", cross_tenant_operations),
     ("protectedAction", lambda: role_operations(known_permissions)),
     ("", traffic_operations),
+    ("invitation", guest_operations),
     ("", log_tables),
     ("", network_operations),
+    ("synchronizationJob", administration_operations),
 )
 
 
