@@ -63,6 +63,12 @@ def match_policies(at: Sight) -> Matches:
     return Matches(left ^ out, lines)
 
 
+def matching_users(at: Sight) -> Bits:
+    """Return the policies that are about this user, whatever their other conditions say."""
+    lookup = at.access.lookups.get(Condition.USERS)
+    return lookup.matching(_users(at)) if lookup is not None else 0
+
+
 def _drop(lines: list[AppliedPolicy], bits: Bits, dropped: tuple[AppliedPolicy, ...]) -> None:
     for number in numbers(bits):
         lines[number] = dropped[number]
