@@ -19,11 +19,15 @@ from tunneld.idp.devices import device_nonce, enroll_device
 from tunneld.idp.federation.arrival import openid_arrival, passive_arrival
 from tunneld.idp.graph.me import my_forwarding_profile, my_tenants
 from tunneld.idp.graph.routes import graph_routes
+from tunneld.idp.guests.branding import branding_style
+from tunneld.idp.guests.my_apps import my_apps
+from tunneld.idp.guests.redeem import redeem
+from tunneld.idp.guests.sign_up import sign_up
 from tunneld.idp.metadata import discovery, key_set, logout
+from tunneld.idp.own_methods import security_info
 from tunneld.idp.pages import passkey_script, style_sheet
 from tunneld.idp.provider import Provider
 from tunneld.idp.restrictions import restrictions
-from tunneld.idp.own_methods import security_info
 from tunneld.idp.token import token
 from tunneld.model.reasons import Reason
 from tunneld.policy.refusals import refusal
@@ -49,6 +53,10 @@ ROUTES = [
     Route("/{tenant}/oauth2/v2.0/logout", logout, methods=["GET"]),
     Route("/{tenant}/tunnel/v1/certificate", certificate, methods=["POST"]),
     Route("/{tenant}/tunnel/v1/restrictions", restrictions, methods=["POST"]),
+    Route("/{tenant}/redeem", redeem, methods=["GET", "POST"]),
+    Route("/{tenant}/myapps", my_apps, methods=["GET", "POST"]),
+    Route("/{tenant}/signup/{flow}", sign_up, methods=["GET", "POST"]),
+    Route("/{tenant}/branding.css", branding_style, methods=["GET"]),
     Route("/{tenant}/mysecurityinfo", security_info, methods=["GET", "POST"]),
     Route("/{tenant}/devices/v1/nonce", device_nonce, methods=["POST"]),
     Route("/{tenant}/devices/v1/enroll", enroll_device, methods=["POST"]),

@@ -8,11 +8,12 @@ from starlette.requests import Request
 
 from tunneld.idp.answers import correlation_of
 from tunneld.idp.evidence import HOME, Proved
+from tunneld.idp.guests.acceptance import accept
 from tunneld.idp.provider import Provider
 from tunneld.idp.session_facts import facts_of, first_facts, surroundings
 from tunneld.idp.sessions import proof_of
 from tunneld.idp.store import Session
-from tunneld.policy.directory import Client, ObjectKey, Tenant
+from tunneld.policy.directory import Client, ObjectKey, SignInWay, Tenant
 from tunneld.policy.facts import MethodUse, SessionFacts, Surroundings
 from tunneld.policy.sign_in import Deny, Grant, MethodProof, PasswordProof, SessionProof, SignInRequest, evaluate
 
@@ -44,6 +45,8 @@ async def decide(
     provider.records.sign_in(
         question, outcome, now=provider.clock(), via=via, user=name, correlation_id=correlation_of(request)
     )
+    if isinstance(outcome, Grant) and outcome.user.pending:  # both tenants suppress the prompt
+        await accept(provider, outcome.tenant, outcome.user, None, correlation_id=correlation_of(request))
     return outcome
 
 
@@ -91,5 +94,8 @@ def _around(provider: Provider, request: Request, wanted: Wanted) -> Surrounding
 
 
 async def _consented(provider: Provider, wanted: Wanted, account: ObjectKey) -> bool:
-    visiting = account[0] != wanted.tenant.id
-    return visiting and await provider.store.consented(wanted.tenant.id, account)
+    """Tell whether somebody accepted the tenant's terms. An invitation that is pending, again perhaps, was not."""
+    guest = provider.directory.presence(wanted.tenant, account)
+    if guest is not None and (guest.pending or guest.way is SignInWay.HERE):
+        return False
+    return await provider.store.consented(wanted.tenant.id, account)

@@ -10,7 +10,7 @@ from tunneld.policy.conditional_access.outcome import Interaction, Task
 from tunneld.policy.conditional_access.subject import Subject
 from tunneld.policy.cross_tenant.effective import InboundTrust, named_guid
 from tunneld.policy.cross_tenant.matching import Applications
-from tunneld.policy.directory import ResourceKind, Tenant, User, UserType
+from tunneld.policy.directory import ResourceKind, SignInWay, Tenant, User, UserType
 from tunneld.policy.facts import AccessPath
 from tunneld.policy.guests.governance import entitle, may_use
 from tunneld.policy.refusals import refusal
@@ -32,24 +32,22 @@ def request(at: Progress) -> Findings:
     """Find what the request names: tenant, client, resource. The account is looked up, but not judged."""
     wanted, directory = at.request, at.directory
     at.tenant = directory.tenant(wanted.tenant)
+    at.client = directory.clients.get(wanted.client_id)
+    at.resource = at.tenant.resource(wanted.audience) if at.tenant else None
     if at.tenant is None:
         yield refused(90002)
-        return
-    at.client = directory.clients.get(wanted.client_id)
-    if at.client is None:
+    elif at.client is None:
         yield refused(700016)
-        return
-    at.resource = at.tenant.resource(wanted.audience)
-    if at.resource is None:
+    elif at.resource is None:
         yield refused(500011)
-        return
-    at.applications = Applications.of(at.resource, at.client)
-    at.home = directory.tenants.get(wanted.account[0] if wanted.account else wanted.realm)
-    user = directory.user(wanted.account) if wanted.account else None
-    if user is not None and wanted.account is not None and user.home is None:
-        at.home_user = user
-        at.present = directory.presence(at.tenant, wanted.account)
-    yield Finding(f"{at.resource.kind} {at.resource.id}")
+    else:
+        at.applications = Applications.of(at.resource, at.client)
+        at.home = directory.tenants.get(wanted.account[0] if wanted.account else wanted.realm)
+        user = directory.user(wanted.account) if wanted.account else None
+        if user is not None and wanted.account is not None and user.home is None:
+            at.home_user = user
+            at.present = directory.presence(at.tenant, wanted.account)
+        yield Finding(f"{at.resource.kind} {at.resource.id}")
 
 
 def home_authentication(at: Progress) -> Findings:
@@ -112,37 +110,46 @@ def visitor(home: Tenant, account: User) -> User:
 def redemption(at: Progress) -> Findings:
     """See to it that the invitation is accepted, by the user or by both tenants beforehand."""
     assert at.tenant is not None
-    assert at.home is not None
-    assert at.home_user is not None
     assert at.user is not None
     if at.user.home is None and at.user.external is None:
         yield Finding("own user")
-        return
-    if at.user.pending:
-        address = at.user.mail or (at.user.external.subject if at.user.external else at.home_user.upn)
-        domain = address.rpartition("@")[2]
-        verdict = at.tenant.policy.collaboration.judge_domain(domain)
-        if not verdict.passed:
-            sentence = f"The invitation cannot be accepted: the domain {domain} is not allowed in the tenant."
-            no = replace(refusal(50014, sentence), error="access_denied")
-            yield Finding("AADSTS50014", at.tenant, "InvitationsAllowedAndBlockedDomainsPolicy", refusal=no)
-            return
-    if at.request.consented:
+    elif (unwanted := _unwanted_domain(at, at.tenant, at.user)) is not None:
+        yield unwanted
+    elif at.request.consented:
         yield Finding("accepted")
-        return
-    if not at.user.pending and not at.tenant.consent_required:
+    elif not at.user.pending and not at.tenant.consent_required:
         yield Finding("not asked for")
-        return
-    if at.user.home is not None:
-        home, here = at.home.policy.cross_tenant, at.tenant.policy.cross_tenant
-        outbound, inbound = home.automatic_consent(at.tenant.id), here.automatic_consent(at.home.id)
+    else:
+        yield from _automatic(at, at.tenant, at.user)
+
+
+def _unwanted_domain(at: Progress, tenant: Tenant, user: User) -> Finding | None:
+    """Hold a pending guest's domain against the list again: it may have changed since the invitation."""
+    assert at.home_user is not None
+    if not user.pending:
+        return None
+    address = user.mail or (user.external.subject if user.external else at.home_user.upn)
+    domain = address.rpartition("@")[2]
+    if tenant.policy.collaboration.judge_domain(domain).passed:
+        return None
+    sentence = f"The invitation cannot be accepted: the domain {domain} is not allowed in the tenant."
+    no = replace(refusal(50014, sentence), error="access_denied")
+    return Finding("AADSTS50014", tenant, "InvitationsAllowedAndBlockedDomainsPolicy", refusal=no)
+
+
+def _automatic(at: Progress, tenant: Tenant, user: User) -> Findings:
+    """Spare the prompt where home's outbound and the tenant's inbound setting both say so."""
+    assert at.home is not None
+    both = False
+    if user.home is not None:
+        outbound = at.home.policy.cross_tenant.automatic_consent(tenant.id)
+        inbound = tenant.policy.cross_tenant.automatic_consent(at.home.id)
         name, both = "automaticUserConsentSettings", outbound.value.outbound and inbound.value.inbound
         yield Finding(f"outbound {_on(outbound.value.outbound)}", at.home, name, outbound.source)
-        yield Finding(f"inbound {_on(inbound.value.inbound)}", at.tenant, name, inbound.source)
-        if both:
-            return
-    at.interaction = Interaction(Task.REDEMPTION)
-    yield refused(50014)
+        yield Finding(f"inbound {_on(inbound.value.inbound)}", tenant, name, inbound.source)
+    if not both:
+        at.interaction = Interaction(Task.REDEMPTION)
+        yield refused(50014)
 
 
 def _on(allowed: bool) -> str:
@@ -155,18 +162,9 @@ def assignment(at: Progress) -> Findings:
     assert at.user is not None
     assert at.resource is not None
     if at.resource.kind is ResourceKind.APPLICATION:
-        if not may_use(at.tenant, at.user, at.resource.id, at.now):
-            sentence = f"The user is not assigned to the application {at.resource.name} (application_not_assigned)."
-            yield refused(50105, sentence)
-            return
-        yield Finding("application assigned")
+        yield _application(at.tenant, at.user, at.resource)
     elif at.resource.kind is ResourceKind.CHANNEL:
-        profile = at.tenant.profile_of(at.user)
-        if profile is None or profile.channels.get(at.resource.name) != at.resource.id:
-            sentence = f"No profile with the {at.resource.name} channel is assigned to the user (profile_not_assigned)."
-            yield refused(50105, sentence, reason=Reason.PROFILE_NOT_ASSIGNED)
-            return
-        yield Finding(f"profile {profile.id}")
+        yield _channel(at.tenant, at.user, at.resource)
     else:
         yield Finding("no assignment needed")
     if at.request.application_consent is ApplicationConsent.MISSING:
@@ -174,6 +172,21 @@ def assignment(at: Progress) -> Findings:
         yield refused(65001)
     elif at.request.application_consent is ApplicationConsent.ADMINISTRATOR:
         yield refused(90094)
+
+
+def _application(tenant: Tenant, user: User, resource: Resource) -> Finding:
+    if tenant.applications[resource.id].assignments.closeness(user) is not None:
+        return Finding("application assigned")
+    sentence = f"The user is not assigned to the application {resource.name} (application_not_assigned)."
+    return refused(50105, sentence)
+
+
+def _channel(tenant: Tenant, user: User, resource: Resource) -> Finding:
+    profile = tenant.profile_of(user)
+    if profile is not None and profile.channels.get(resource.name) == resource.id:
+        return Finding(f"profile {profile.id}")
+    sentence = f"No profile with the {resource.name} channel is assigned to the user (profile_not_assigned)."
+    return refused(50105, sentence, reason=Reason.PROFILE_NOT_ASSIGNED)
 
 
 def conditional_access(at: Progress) -> Findings:

@@ -8,6 +8,7 @@ import pytest
 from tests.integration.idp.world import (
     ALEX,
     ALEX_F,
+    ALEX_W,
     BASE,
     CONTOSO,
     FABRIKAM,
@@ -17,7 +18,6 @@ from tests.integration.idp.world import (
     VAULT,
     WIKI,
     WIKI_F,
-    WOODGROVE,
     Browser,
     PageForm,
     World,
@@ -115,8 +115,10 @@ async def test_consent_page_once(world: World, browser: Browser) -> None:
     accepted = answer(await browser.submit(page, "consent"))
     assert (await browser.redeem("woodgrove", accepted["code"])).status_code == 200
     assert "code" in await browser.silent("woodgrove", home["session_credential"])
-    redeemed = [line for line in world.lines("audit.jsonl") if line["activity"] == "Redeem external user invite"]
-    assert [line["tenant"] for line in redeemed] == [WOODGROVE]
+    lines = [line for line in world.lines("audit.jsonl") if "activityDisplayName" in line]
+    assert [(line["activityDisplayName"], line["targetResources"][0]["id"]) for line in lines] == [
+        ("Redeem external user invite", ALEX_W)
+    ]
 
 
 async def test_consent_follows_the_password_page(browser: Browser) -> None:

@@ -13,7 +13,7 @@ from tunneld.policy.directory import SignInWay, Tenant, User
 from tunneld.policy.refusals import refusal
 
 _ACTIVITY = "Redeem external user invite"
-_OTHER_WAY = "The organization does not let this invitation be accepted with this account. Follow the invitation's link."
+_OTHER_WAY = "This invitation is not accepted with this account. Follow the invitation's link."
 
 
 async def _show(turn: Turn) -> Response:

@@ -6,9 +6,11 @@ from starlette.responses import Response
 
 from tunneld.idp.conversation.turns import Answer, Conversation, Declined, Page, Turn
 from tunneld.idp.federation.first_factors import send_to_provider, social_buttons
+from tunneld.idp.guests.branding import style_url
 from tunneld.idp.pages import LOCKED, WRONG_CREDENTIALS
 from tunneld.idp.passkeys import offered
 from tunneld.policy.directory import Tenant
+from tunneld.policy.guests.branding import branding_of
 from tunneld.policy.refusals import refusal
 
 AGAIN = "It has been a while, or this organization asks each time: sign in again to continue."
@@ -55,11 +57,14 @@ PAGE = Page(_show_again, {"decline": _decline})
 
 def _page(talk: Conversation, username: str, error: str, lead: str = "") -> Response:
     wanted = talk.errand.wanted
+    home = talk.provider.directory.home_realm(username)
+    branding = branding_of(home or wanted.tenant)
     values = {
         "client": wanted.client.name, "username": username, "error": error, "lead": lead,
         "passkeys": offered(talk.provider), "social": social_buttons(talk),
         # By domain, not by account: the page must look the same for accounts that do not exist.
-        "home": _display_name(talk.provider.directory.home_realm(username)),
+        "home": _display_name(home), "branding": branding, "style": style_url(home or wanted.tenant),
+        "passcodes": wanted.tenant.policy.collaboration.one_time_passcode,
     }
     return talk.page("sign_in.html", values)
 

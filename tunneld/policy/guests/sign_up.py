@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, StringConstraints
 
 from tunneld.policy.directory import Directory
-from tunneld.policy.guests.invitation_object import MAX_URL, Line, is_loopback
+from tunneld.policy.guests.invitation_object import MAX_URL, Line
 from tunneld.policy.guests.settings_objects import Guid
 from tunneld.policy.objects import Conflict, GraphObject, ObjectKind
 
@@ -37,8 +37,8 @@ def _connector_url(text: str) -> str:
     if not text.isascii() or any(character <= " " for character in text) or not parts.hostname or "@" in parts.netloc:
         raise ValueError("not an absolute URL in ASCII without credentials")
     _ = parts.port  # raises ValueError beyond 65535
-    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname)):
-        raise ValueError("https only, except on this machine")
+    if parts.scheme != "https":
+        raise ValueError("https only")
     return text
 
 

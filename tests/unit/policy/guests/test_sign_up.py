@@ -117,11 +117,10 @@ def test_any_other_answer_signs_nobody_up(status: int, body: bytes) -> None:
 @pytest.mark.parametrize(
     ("url", "good"),
     [
-        ("https://api.partner.example/check", True), ("http://127.0.0.1:8080/x", True), ("http://[::1]/x", True),
-        ("http://localhost/x", True), ("http://api.partner.example/", False), ("ftp://127.0.0.1/", False),
+        ("https://api.partner.example/check", True), ("https://127.0.0.1:8080/x", True), ("http://[::1]/x", False),
+        ("http://localhost/x", False), ("http://api.partner.example/", False), ("ftp://127.0.0.1/", False),
         ("https://user:pw@api.example/", False), ("https:///x", False), ("/x", False), ("https://a b/", False),
         ("https://api.example:99999/", False), ("https://äpi.example/", False), ("https://[::1/", False),
-        ("http://127.0.0.1.evil.example/", False),
     ],
 )
 def test_where_a_connector_may_be(url: str, good: bool) -> None:
