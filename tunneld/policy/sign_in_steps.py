@@ -10,7 +10,7 @@ from tunneld.policy.conditional_access.outcome import Interaction, Task
 from tunneld.policy.conditional_access.subject import Subject
 from tunneld.policy.cross_tenant.effective import InboundTrust, named_guid
 from tunneld.policy.cross_tenant.matching import Applications
-from tunneld.policy.directory import ResourceKind, SignInWay, Tenant, User, UserType
+from tunneld.policy.directory import Resource, ResourceKind, Tenant, User, UserType
 from tunneld.policy.facts import AccessPath
 from tunneld.policy.guests.governance import entitle, may_use
 from tunneld.policy.refusals import refusal
@@ -162,7 +162,7 @@ def assignment(at: Progress) -> Findings:
     assert at.user is not None
     assert at.resource is not None
     if at.resource.kind is ResourceKind.APPLICATION:
-        yield _application(at.tenant, at.user, at.resource)
+        yield _application(at.tenant, at.user, at.resource, at.now)
     elif at.resource.kind is ResourceKind.CHANNEL:
         yield _channel(at.tenant, at.user, at.resource)
     else:
@@ -174,8 +174,8 @@ def assignment(at: Progress) -> Findings:
         yield refused(90094)
 
 
-def _application(tenant: Tenant, user: User, resource: Resource) -> Finding:
-    if tenant.applications[resource.id].assignments.closeness(user) is not None:
+def _application(tenant: Tenant, user: User, resource: Resource, now: int) -> Finding:
+    if may_use(tenant, user, resource.id, now):
         return Finding("application assigned")
     sentence = f"The user is not assigned to the application {resource.name} (application_not_assigned)."
     return refused(50105, sentence)

@@ -53,6 +53,11 @@ class Access:
     user: User | None  # the object in `resource`
     applications: Applications
 
+    def permitted_by(self, tenants: str) -> bool:
+        """Tell whether a list of version 1 names the visited tenant, by id or verified domain."""
+        listed = {entry.strip().lower() for entry in tenants.split(",")}
+        return not listed.isdisjoint((self.resource.id, *self.resource.domains))
+
 
 def parse_policy_header(value: str) -> PolicyHeader | None:
     """Return what a header of version 2 says, None when it is malformed."""
@@ -87,29 +92,25 @@ def _personal(access: Access) -> Iterator[RestrictionFinding]:
 
 
 def _version_1(restrictions: Restrictions, access: Access) -> Iterator[RestrictionFinding]:
+    context = (restrictions.v1_context or "").strip().lower()
     if restrictions.v1_tenants is None:
         yield RestrictionFinding("no header")
-        return
-    context = (restrictions.v1_context or "").strip().lower()
-    if context and not re.fullmatch(_GUID, context):
+    elif context and not re.fullmatch(_GUID, context):
         yield _malformed("Restrict-Access-Context is not the id of a directory.")
-        return
-    permitted = {entry.strip().lower() for entry in restrictions.v1_tenants.split(",")}
-    if permitted & {access.resource.id, *access.resource.domains}:
+    elif access.permitted_by(restrictions.v1_tenants):
         yield RestrictionFinding("the tenant is listed", hit=True)
-        return
-    # The two published codes mean the same. We tell apart whether somebody named in the context gets to know.
-    code = 500021 if context else 500022
-    yield RestrictionFinding(f"AADSTS{code}", hit=False, refusal=refusal(code))
+    else:
+        # The two published codes mean the same. We tell apart whether somebody named in the context gets to know.
+        code = 500021 if context else 500022
+        yield RestrictionFinding(f"AADSTS{code}", hit=False, refusal=refusal(code))
 
 
 def _version_2(value: str, tenants: Mapping[str, Tenant], access: Access) -> Iterator[RestrictionFinding]:
     header = parse_policy_header(value)
+    owner = tenants.get(header.owner) if header is not None else None
     if header is None:
         yield _malformed(f"{_HEADER} is not <tenant id>:<policy id>.")
-        return
-    owner = tenants.get(header.owner)
-    if owner is None or policy_id(owner.id) != header.policy:
+    elif owner is None or policy_id(owner.id) != header.policy:
         sentence = "The network names a tenant restrictions policy that does not exist."
         yield RestrictionFinding("AADSTS5000211", owner, refusal=refusal(5000211, sentence))
     elif access.home is not None and access.home.id == owner.id:
