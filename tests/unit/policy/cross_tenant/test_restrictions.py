@@ -174,12 +174,10 @@ def test_personal_accounts_are_told_apart_by_application_only(users: str, app_ty
         outcome = evaluate(asked_there, directory, NOW)
         assert (isinstance(outcome, Deny) and outcome.code == 5000211) == restricted
     blocked = Surroundings(restrictions=Restrictions(v2=("restrict-msa",), v1_tenants="nowhere.example"))
-    outcome = evaluate(
-        SignInRequest(PERSONAL_TENANT, DAEMON_CLIENT, api, (PERSONAL_TENANT, OWN), question.proof, around=blocked),
-        directory, NOW,
-    )
-    assert isinstance(outcome, Deny)
-    assert (outcome.code, outcome.trace[-1].step) == (500021, "S1")
+    for tenant, restricted in ((PERSONAL_TENANT, True), (RESOURCE, False)):
+        asked_there = SignInRequest(tenant, DAEMON_CLIENT, api, (PERSONAL_TENANT, OWN), question.proof, around=blocked)
+        outcome = evaluate(asked_there, directory, NOW)
+        assert (isinstance(outcome, Deny) and (outcome.code, outcome.trace[-1].step) == (500021, "S1")) == restricted
 
 
 def test_a_guest_with_a_personal_account_meets_the_visited_tenants_rule() -> None:
