@@ -138,6 +138,18 @@ class Application:
     assignments: Assignments
     shape: TokenShape = TUNNEL_SHAPE
     roles: tuple[AppRole, ...] = ()
+    owners: frozenset[str] = frozenset()  # ids of users
+    object_id: str = ""  # of the stored object; "" when only the document has it
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A group with its direct members: ids of users and of groups. What nesting adds is in `User.groups`."""
+
+    id: str
+    name: str
+    members: frozenset[str] = frozenset()
+    members_hidden: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +199,8 @@ class Tenant:
     cloud: str = DEFAULT_CLOUD
     objects: Mapping[str, Mapping[str, GraphObject]] = field(default_factory=dict)  # kind → id → as the API shows it
     policy: TenantPolicy = field(default_factory=TenantPolicy)
+    groups: Mapping[str, Group] = field(default_factory=dict)  # by id
+    has_p1: bool = True  # a licence: trust settings and targeted users, groups and applications need it
     version: str = ""  # fingerprint of everything above that decides: equal policies have equal ones
 
     def object(self, kind: str, object_id: str) -> GraphObject | None:

@@ -42,6 +42,7 @@ Domain = Annotated[str, StringConstraints(to_lower=True, pattern=r"^[A-Za-z0-9][
 Upn = Annotated[str, StringConstraints(to_lower=True, pattern=r"^[^@\s\x00-\x1f]{1,64}@[A-Za-z0-9.-]{1,253}$")]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Reference = Annotated[str, StringConstraints(min_length=1, max_length=256, to_lower=True)]
+Cloud = Literal["microsoftonline.com", "microsoftonline.us", "partner.microsoftonline.cn", "microsoftonline.cn"]
 PasswordHash = Annotated[str, AfterValidator(_checked_hash)]
 # 28 hours: the longest access token that Microsoft Entra issues; verifiers refuse more.
 Seconds = Annotated[int, Field(ge=1, le=28 * 3600)]
@@ -84,8 +85,16 @@ class HomeSection(Section):
     oid: Reference
 
 
+class ExternalSection(Section):
+    """A credential that no tenant holds: whose it is, and the name that the issuer gives."""
+
+    way: Literal["mail", "federation", "social", "personal"]
+    issuer: Text
+    subject: Text
+
+
 class UserSection(Section):
-    """A user object: either with a password of its own, or with a home in another tenant."""
+    """A user object: with a password of its own, with a home in another tenant, or with a credential outside."""
 
     oid: Guid
     upn: Upn
@@ -93,8 +102,13 @@ class UserSection(Section):
     user_type: Literal["member", "guest"] = "member"
     password_hash: PasswordHash | None = Field(default=None, repr=False)
     home: HomeSection | None = None
+    external: ExternalSection | None = None
     groups: tuple[Reference, ...] = ()
     state: Literal["active", "disabled", "pending"] = "active"
+    roles: tuple[Text, ...] = ()  # names or ids of built-in roles, held over the whole tenant
+    mail: Text | None = None
+    other_mails: tuple[Text, ...] = ()
+    attributes: dict[Text, Text] = {}  # department, jobTitle, … by Graph's name
 
 
 class TenantSection(Section):
@@ -114,6 +128,9 @@ class TenantSection(Section):
     applications: tuple[ApplicationSection, ...] = ()
     groups: tuple[GroupSection, ...] = ()
     users: tuple[UserSection, ...] = ()
+    cloud: Cloud = "microsoftonline.com"
+    has_p1: bool = True
+    objects: dict[str, tuple[dict[str, Any], ...]] = {}  # by kind, each as the admin API would be sent it
 
 
 class ClientSection(Section):

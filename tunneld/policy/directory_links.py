@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -16,13 +18,18 @@ from tunneld.policy.directory import (
     Assignments,
     Client,
     Directory,
+    ExternalIdentity,
     ExternalState,
+    Group,
     ObjectKey,
+    SignInWay,
     Tenant,
     User,
     UserType,
 )
 from tunneld.policy.directory_document import AssignmentsSection, DirectoryDocument, TenantSection, UserSection
+from tunneld.policy.roles import role_id
+from tunneld.policy.seeds import with_seeds
 
 ACCOUNT_PAGES = Client(ACCESS_PANEL, "My account", (), trusted=True)  # no redirect: it is ourselves
 DAEMON = Client(DAEMON_CLIENT, "tunneld", ("http://127.0.0.1/callback",), trusted=True)
@@ -49,7 +56,8 @@ def link_directory(
         for user in tenant.users.values()
         if user.home is None
     }
-    return Directory(tenants, aliases, _clients(document, where), visits, accounts)
+    directory = Directory(tenants, aliases, _clients(document, where), visits, accounts)
+    return with_seeds(directory, document.tenants, where=where)
 
 
 def link_assignments(section: AssignmentsSection) -> Assignments:
@@ -91,31 +99,73 @@ def _tenant(section: TenantSection, profiles: Sequence[AssignedProfile], at: str
                 raise DocumentError(where, f"{path}.groups[{position}]", f"no group {name!r} in {section.name}")
             groups.append(group)
         keys = frozenset(groups) | frozenset(group_ids[group] for group in groups)
+        roles = _roles(user, path, where)
         users[user.oid] = User(
             user.oid, user.upn, user.display_name, UserType(user.user_type), user.state != "disabled", tuple(groups),
-            keys, None, user.password_hash, external_state=_external_state(user),
+            keys, None, user.password_hash, _external(user), _external_state(user), user.mail or "", user.other_mails,
+            roles, user.attributes,
         )
     return Tenant(
         section.id, section.name, section.display_name, section.domains, users, _applications(section, at, where),
         tuple(profiles), _channels(section, profiles, at, where), section.consent_required, section.token_lifetime,
-        frozenset(section.withdrawn_keys),
+        frozenset(section.withdrawn_keys), section.cloud, groups=_groups(section, users), has_p1=section.has_p1,
+        version=_version(section, profiles),
     )
 
 
+def _groups(section: TenantSection, users: Mapping[str, User]) -> dict[str, Group]:
+    members: dict[str, set[str]] = {group.id: set() for group in section.groups}
+    for user in users.values():
+        for group in user.groups:
+            members[group].add(user.oid)
+    return {group.id: Group(group.id, group.name, frozenset(members[group.id])) for group in section.groups}
+
+
+def _roles(user: UserSection, path: str, where: str) -> frozenset[str]:
+    roles = set()
+    for position, name in enumerate(user.roles):
+        role = role_id(name)
+        if role is None:
+            raise DocumentError(where, f"{path}.roles[{position}]", f"no built-in role {name!r}")
+        roles.add(role)
+    return frozenset(roles)
+
+
+def _external(user: UserSection) -> ExternalIdentity | None:
+    if user.external is None:
+        return None
+    return ExternalIdentity(SignInWay(user.external.way), user.external.issuer, user.external.subject)
+
+
+def _version(section: TenantSection, profiles: Sequence[AssignedProfile]) -> str:
+    """Fingerprint what the files say of a tenant; stored objects are added to it."""
+    parts = [section.model_dump_json(exclude={"objects"})]
+    for profile in profiles:
+        whom = profile.assignments
+        named = [sorted(whom.users), sorted(whom.groups), sorted(map(str, whom.user_types))]
+        parts.append(json.dumps([profile.id, named, sorted(profile.channels.items())]))
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+
 def _external_state(user: UserSection) -> ExternalState | None:
-    if user.home is None:
+    if user.home is None and user.external is None:
         return None
     return ExternalState.PENDING if user.state == "pending" else ExternalState.ACCEPTED
 
 
 def _check_kind(user: UserSection, tenant: TenantSection, path: str, where: str) -> None:
+    if user.home is not None and user.external is not None:
+        raise DocumentError(where, f"{path}.external", "a user has one home, in a tenant or outside")
+    if user.external is not None and user.password_hash is not None:
+        raise DocumentError(where, f"{path}.password_hash", "a user from outside has no password here")
     if user.home is not None and user.password_hash is not None:
         raise DocumentError(where, f"{path}.password_hash", "a user with a home signs in there, not here")
-    if user.home is None and user.user_type == "guest":
+    outside = user.home is not None or user.external is not None
+    if not outside and user.user_type == "guest":
         raise DocumentError(where, f"{path}.home", "a guest needs a home", 'home = { tenant = "…", oid = "…" }')
-    if user.home is None and user.state == "pending":
+    if not outside and user.state == "pending":
         raise DocumentError(where, f"{path}.state", "only a user with a home can be pending")
-    if user.home is None and user.upn.partition("@")[2] not in tenant.domains:
+    if not outside and user.upn.partition("@")[2] not in tenant.domains:
         raise DocumentError(where, f"{path}.upn", f"{user.upn} is not in a domain of {tenant.name}")
 
 

@@ -6,6 +6,7 @@ from tunneld.policy.conditional_access.kinds import CONDITIONAL_ACCESS_KINDS
 from tunneld.policy.cross_tenant.compiling import CROSS_TENANT_KINDS
 from tunneld.policy.deleted_objects import DELETED_KINDS
 from tunneld.policy.devices import DEVICE_KIND
+from tunneld.policy.directory_objects import DIRECTORY_KINDS
 from tunneld.policy.federation.configuration import FEDERATION_CONFIGURATION
 from tunneld.policy.federation.identity_provider import IDENTITY_PROVIDER
 from tunneld.policy.guests.branding import ORGANIZATIONAL_BRANDING
@@ -17,7 +18,9 @@ from tunneld.policy.guests.synchronization_job import SYNCHRONIZATION_KINDS
 from tunneld.policy.objects import ObjectKind
 from tunneld.policy.roles import ROLE_KINDS
 
+# In the order in which they are compiled: what others refer to comes first.
 _ALL: tuple[ObjectKind, ...] = (
+    *DIRECTORY_KINDS,
     *CROSS_TENANT_KINDS,
     *CONDITIONAL_ACCESS_KINDS,
     FEDERATION_CONFIGURATION, IDENTITY_PROVIDER,

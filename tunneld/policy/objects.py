@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
@@ -26,9 +26,20 @@ class GraphObject(BaseModel):
         extra="forbid", frozen=True, alias_generator=to_camel, validate_by_name=True, validate_by_alias=True
     )
 
+    hidden: ClassVar[frozenset[str]] = frozenset()  # fields that are stored and never shown, nor taken from a client
+
     def to_json(self) -> dict[str, Any]:  # a JSON object has any shape
         """Return the resource as Graph writes it, nulls included: null means "inherit" in some of them."""
+        return self.model_dump(mode="json", by_alias=True, exclude=set(self.hidden) or None)
+
+    def stored(self) -> dict[str, Any]:  # as above
+        """Return the resource with what is never shown: the form in which it is kept."""
         return self.model_dump(mode="json", by_alias=True)
+
+    @classmethod
+    def hidden_members(cls) -> frozenset[str]:
+        """Return the names of hidden fields as they are written in JSON."""
+        return frozenset(to_camel(name) for name in cls.hidden)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from tunneld.policy.kinds import KINDS
 from tunneld.policy.objects import Change, Conflict, GraphObject
 
 _MODULUS = 1 << 128
+_PLACES = {name: place for place, name in enumerate(KINDS)}
 
 
 def change_directory(directory: Directory, changes: Sequence[Change]) -> Directory | Conflict:
@@ -34,14 +35,18 @@ def change_directory(directory: Directory, changes: Sequence[Change]) -> Directo
 
 def put_objects(directory: Directory, changes: Iterable[Change]) -> Directory:
     """Return the directory with objects that were accepted before. Costs one copy of each mapping that is touched."""
-    grouped: dict[tuple[str, str], dict[str, GraphObject | None]] = {}
+    grouped: dict[str, dict[str, dict[str, GraphObject | None]]] = {}
     for change in changes:
         ref = change.ref
         if ref.tenant_id in directory.tenants:  # a tenant may have left the file since
-            grouped.setdefault((ref.tenant_id, ref.kind), {})[ref.id] = change.value
-    for (tenant_id, kind), values in grouped.items():
-        directory = with_tenant(directory, _with_objects(directory.tenants[tenant_id], kind, values))
-        directory = KINDS[kind].put(directory, tenant_id, values)
+            grouped.setdefault(ref.tenant_id, {}).setdefault(ref.kind, {})[ref.id] = change.value
+    for tenant_id, kinds in grouped.items():
+        for kind, values in kinds.items():
+            directory = with_tenant(directory, _with_objects(directory.tenants[tenant_id], kind, values))
+    for tenant_id, kinds in grouped.items():
+        # In the table's order: what others refer to is compiled before them, however a plan was written down.
+        for kind in sorted(kinds, key=_PLACES.__getitem__):
+            directory = KINDS[kind].put(directory, tenant_id, kinds[kind])
     return directory
 
 
@@ -66,6 +71,6 @@ def _with_objects(tenant: Tenant, kind: str, values: Mapping[str, GraphObject | 
 
 def _digest(kind: str, object_id: str, value: GraphObject) -> int:
     """A number per object; their sum fingerprints the set whatever the order of writes was."""
-    body = json.dumps(value.to_json(), sort_keys=True, separators=(",", ":"))
+    body = json.dumps(value.stored(), sort_keys=True, separators=(",", ":"))
     digest = hashlib.sha256(f"{kind}\0{object_id}\0{body}".encode()).digest()
     return int.from_bytes(digest[:16])

@@ -27,7 +27,7 @@ def tombstone(draft: Draft, row: ResourceType) -> Change:
 
 def deleted_object(value: GraphObject, key: str, now: int) -> DeletedObject:
     """Return an object as it is kept for restoring."""
-    return DeletedObject(id=key, deleted_date_time=rfc3339(now), deleted_at=now, value=value.to_json())
+    return DeletedObject(id=key, deleted_date_time=rfc3339(now), deleted_at=now, value=value.stored())
 
 
 def restored(tombstone: DeletedObject, kind: str) -> GraphObject:
@@ -35,7 +35,9 @@ def restored(tombstone: DeletedObject, kind: str) -> GraphObject:
     return KINDS[kind].model.model_validate(tombstone.value)
 
 
-def deleted_operations(row: ResourceType, path: str, restore: str, delete: str) -> list[Operation]:
+def deleted_operations(
+    row: ResourceType, path: str, restore: str, delete: str, *, read: str = ""
+) -> list[Operation]:
     """Return the operations on a row's deleted objects at `path`: list, get, restore, delete for good."""
     versions = (BETA,) if path.startswith("/policies/") else (V1, BETA)
     model = KINDS[row.kind].model
@@ -78,7 +80,7 @@ def deleted_operations(row: ResourceType, path: str, restore: str, delete: str) 
         await save(call, [change], [_record(call, row, f"Hard Delete {_noun(row)}", value)])
         return Response(status_code=204)
 
-    item, read = f"{path}/{{id}}", row.permissions.read
+    item, read = f"{path}/{{id}}", read or row.permissions.read
     return [
         Operation("GET", path, list_deleted, f"List deleted {_noun(row)} objects", read, versions, result=model,
                   listing=True, row=row),

@@ -18,7 +18,7 @@ from tunneld.idp.answers import ApiError
 from tunneld.idp.graph.bodies import annotations_of, invalid, read_json, reinterpreted, without_annotations
 from tunneld.idp.graph.call import Call
 from tunneld.idp.graph.history import tombstone
-from tunneld.idp.graph.objects import HIDDEN, etag, found, one, shown
+from tunneld.idp.graph.objects import HIDDEN, etag, found, hidden, one, shown
 from tunneld.idp.graph.resource import Draft, Json, ResourceType, Verb
 from tunneld.idp.graph.saving import StaleError, save, written
 from tunneld.journal.timestamps import rfc3339
@@ -46,11 +46,7 @@ async def create_object(call: Call, row: ResourceType) -> Response:
 
 async def update_object(call: Call, row: ResourceType) -> Response:
     """Merge a body into an object: 204, or 200 with the object where Graph or the client wants it so."""
-    call.require(row.permissions.update or row.permissions.read)
-    body = await read_body(call, row)
-    for name in body:
-        if name in row.permissions.members:
-            call.require(row.permissions.members[name])
+    body = await _permitted_body(call, row)
     for _ in range(_ATTEMPTS):
         if not row.upsert:
             found(call.directory, call.tenant, row, call.parameter())
@@ -59,7 +55,7 @@ async def update_object(call: Call, row: ResourceType) -> Response:
             call.require(row.permissions.create)
         _same_key_only(row, body, draft.key)
         require_match(call, draft.current)
-        present = draft.current.to_json() if draft.current is not None else {row.key: draft.key}
+        present = draft.current.stored() if draft.current is not None else {row.key: draft.key}
         value = _judge(row, draft, merged(present, _without(body, row.read_only)) | _stamps(row, draft))
         try:
             await _commit(call, row, draft, value, Verb.UPDATE)
@@ -73,10 +69,11 @@ async def update_object(call: Call, row: ResourceType) -> Response:
 
 async def replace_object(call: Call, row: ResourceType) -> Response:
     """Put an object in a place: 201 where there was none, else 204."""
-    body = await read_body(call, row)
+    body = await _permitted_body(call, row)
     for _ in range(_ATTEMPTS):
         draft = draft_of(call, row, _path_key(call, row))
-        call.require(row.permissions.create if draft.current is None else row.permissions.update)
+        if draft.current is None:
+            call.require(row.permissions.create)
         _same_key_only(row, body, draft.key)
         require_match(call, draft.current)
         value = _judge(row, draft, {**_without(body, row.read_only), row.key: draft.key, **_stamps(row, draft)})
@@ -92,7 +89,7 @@ async def replace_object(call: Call, row: ResourceType) -> Response:
 
 async def delete_object(call: Call, row: ResourceType) -> Response:
     """Delete an object, what hangs on it, and keep it among the deleted ones where its kind has such."""
-    call.require(row.permissions.delete)
+    call.require(row.permissions.delete, _scope(call, row))
     for _ in range(_ATTEMPTS):
         value = found(call.directory, call.tenant, row, call.parameter())
         draft = draft_of(call, row, _path_key(call, row))
@@ -107,9 +104,28 @@ async def delete_object(call: Call, row: ResourceType) -> Response:
 
 async def read_body(call: Call, row: ResourceType) -> Json:
     """Return the body as a row's model will judge it."""
-    kept = annotations_of(KINDS[row.kind].model)
-    body: Json = without_annotations(await read_json(call.request), kept)
-    return body
+    body = await read_json(call.request)
+    for name in sorted(hidden(row.kind) & body.keys()):
+        raise ApiError(400, "BadRequest", f"{name}: there is no such member.", target=name)
+    received: Json = without_annotations(await row.receive(call, body), annotations_of(KINDS[row.kind].model))
+    return received
+
+
+async def _permitted_body(call: Call, row: ResourceType) -> Json:
+    """Return the body of a change, when the caller may change every member that it names."""
+    rules, scope = row.permissions, _scope(call, row)
+    strings = {rules.update, *rules.members.values()} - {""}
+    if not any(call.may(permission, scope) for permission in strings):
+        call.require(rules.update or min(strings), scope)  # refused before the body is looked at
+    sent = await read_json(call.request)
+    needed = {rules.members.get(name, rules.update) for name in sent.keys() - row.read_only - {row.key}}
+    for permission in sorted(needed - {""}) or [rules.update or min(strings)]:
+        call.require(permission, scope)
+    return await read_body(call, row)
+
+
+def _scope(call: Call, row: ResourceType) -> str:
+    return row.scope(call.tenant, _path_key(call, row))
 
 
 def draft_of(call: Call, row: ResourceType, key: str) -> Draft:
@@ -170,7 +186,7 @@ async def _commit(call: Call, row: ResourceType, draft: Draft, value: GraphObjec
 def _judge(row: ResourceType, draft: Draft, document: Json) -> GraphObject:
     for name in row.secrets:
         if document.get(name) == HIDDEN and draft.current is not None:
-            document[name] = draft.current.to_json().get(name)
+            document[name] = draft.current.stored().get(name)
     return judge(row.kind, row.prepare(draft, document))
 
 
