@@ -37,6 +37,12 @@ _MEMBER = frozenset({
 })
 _LIMITED_GUEST = frozenset({USERS, GROUPS, MEMBERS, ORGANIZATION, OWN_OBJECT, OWN_GROUPS})
 _RESTRICTED_GUEST = frozenset({OWN_OBJECT})
+# What owning an application allows over it (Microsoft Entra: default permissions of owners of applications).
+_OWNER = frozenset({
+    APPLICATIONS, "microsoft.directory/applications/basic/update", "microsoft.directory/applications/owners/update",
+    "microsoft.directory/applications/delete", "microsoft.directory/servicePrincipals/appRoleAssignedTo/read",
+    "microsoft.directory/servicePrincipals/appRoleAssignedTo/update",
+})
 
 
 GLOBAL_ADMINISTRATOR = BY_NAME["global administrator"].id
@@ -116,7 +122,15 @@ def allowed(tenant: Tenant, user: User, permission: str, scope: str = "") -> Per
             return Permit(tenant.policy.roles.custom_names[held.definition])
     if permission in everybody_may(tenant, user):
         return Permit()
+    if permission in _OWNER and owns_application(tenant, user, scope):
+        return Permit("owner")
     return Refuse(permission, tuple(role.name for role in reversed(BUILT_IN) if role.allows(permission)))
+
+
+def owns_application(tenant: Tenant, user: User, application_id: str) -> bool:
+    """Tell whether a user is an owner of an application (by its `appId`) and may manage who has it."""
+    application = tenant.applications.get(application_id)
+    return application is not None and user.oid in application.owners
 
 
 def held_roles(tenant: Tenant, user: User) -> list[HeldRole]:

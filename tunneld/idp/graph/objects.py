@@ -36,6 +36,13 @@ def found(directory: Directory, tenant: Tenant, row: ResourceType, key: str) -> 
     return value
 
 
+def hidden(kind: str) -> frozenset[str]:
+    """Return the members of a kind that are kept and neither shown nor taken from outside, by their names in JSON."""
+    model = KINDS[kind].model
+    names: frozenset[str] = getattr(model, "hidden", frozenset())
+    return frozenset(model.model_fields[name].alias or name for name in names)
+
+
 def shown(row: ResourceType, tenant: Tenant, reader: User, value: GraphObject) -> Json:
     """Return what a reader sees of an object: no secret, ever."""
     document = without_secrets(row, value.to_json())
@@ -43,9 +50,11 @@ def shown(row: ResourceType, tenant: Tenant, reader: User, value: GraphObject) -
 
 
 def without_secrets(row: ResourceType, document: Mapping[str, object]) -> Json:
-    """Return a document with its secrets covered."""
+    """Return a document with its secrets covered, and without what is never shown."""
+    unseen = hidden(row.kind)
     return {
-        name: HIDDEN if name in row.secrets and value is not None else value for name, value in document.items()
+        name: HIDDEN if name in row.secrets and value is not None else value
+        for name, value in document.items() if name not in unseen
     }
 
 

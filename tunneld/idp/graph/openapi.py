@@ -13,6 +13,7 @@ from pydantic.json_schema import models_json_schema
 from starlette.requests import Request
 from starlette.responses import Response
 
+from tunneld.idp.graph.objects import hidden
 from tunneld.idp.graph.resource import Json, Operation
 from tunneld.idp.graph.table import OPERATIONS
 from tunneld.policy.odata import DEFAULT_TOP, MAX_TOP
@@ -129,7 +130,7 @@ def _request_schema(operation: Operation, names: Any) -> Json:  # as above
     row = operation.row
     if row is None:
         return schema
-    ignored = row.read_only if row.chosen else row.read_only | {row.key}
+    ignored = (row.read_only if row.chosen else row.read_only | {row.key}) | hidden(row.kind)
     wanted = operation.body.model_json_schema(ref_template="#/components/schemas/{model}")
     wanted.pop("$defs", None)
     # The members' schemas are those of the component; only what is required differs.
@@ -173,9 +174,11 @@ def _result_schema(model: type[BaseModel], names: Any) -> Json:  # as above
     """Return the schema of an answer: $select leaves members out, and a reader may see fewer, or annotations."""
     reference = names[model, "serialization"]["$ref"]
     described = model.model_json_schema(mode="serialization")
-    properties = described.get("properties", {})
+    unseen: frozenset[str] = getattr(model, "hidden", frozenset())
+    names_unseen = {model.model_fields[name].alias or name for name in unseen}
     return {"type": "object", "properties": {
-        name: {"$ref": f"{reference}/properties/{_pointer(name)}"} for name in properties
+        name: {"$ref": f"{reference}/properties/{_pointer(name)}"}
+        for name in described.get("properties", {}) if name not in names_unseen
     }}
 
 

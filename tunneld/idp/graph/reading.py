@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 
 from tunneld.idp.answers import ApiError
 from tunneld.idp.graph.call import Call
-from tunneld.idp.graph.objects import etag, found, ids, shown
+from tunneld.idp.graph.objects import etag, found, hidden, ids, shown
 from tunneld.idp.graph.resource import Json, ResourceType
 from tunneld.policy.kinds import KINDS
 from tunneld.policy.odata import Page, Query, QueryError, parse_query, run_query, selected
@@ -23,7 +23,7 @@ async def get_object(call: Call, row: ResourceType) -> Response:
     tenant = call.tenant
     key = row.singleton or row.find(tenant, call.parameter())
     own = row.permissions.own and key == call.user.oid
-    call.require(row.permissions.own if own else row.permissions.read)
+    call.require(row.permissions.own if own else row.permissions.read, row.scope(tenant, key))
     query = query_of(call, members_of(row))
     if query.filter is not None or query.order or query.after is not None:
         raise ApiError(400, "BadRequest", "One object takes $select alone.", target="$filter")
@@ -84,7 +84,8 @@ def query_of(call: Call, members: frozenset[str] | None) -> Query:
 def members_of(row: ResourceType) -> frozenset[str]:
     """Return the top-level members that a query may name."""
     model = KINDS[row.kind].model
-    return frozenset(field.alias or name for name, field in model.model_fields.items()) | row.read_only
+    named = frozenset(field.alias or name for name, field in model.model_fields.items()) | row.read_only
+    return named - hidden(row.kind)
 
 
 def names_tag(header: str, tag: str) -> bool:

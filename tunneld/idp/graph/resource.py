@@ -102,6 +102,16 @@ def _shown(tenant: Tenant, reader: User, document: Json) -> Json:
     return document
 
 
+async def _as_sent(call: Call, body: Json) -> Json:
+    del call
+    return body
+
+
+def _everywhere(tenant: Tenant, key: str) -> str:
+    del tenant, key
+    return ""
+
+
 def _nothing_else(draft: Draft, value: GraphObject | None) -> list[Change]:
     del draft, value
     return []
@@ -128,6 +138,8 @@ class ResourceType:
     - `upsert`: PATCH creates what is not there. `answers_update`: PATCH answers 200 and the object, not 204.
     - `cascade`: kinds whose object of the same id goes with it. `deleted`: the kind that keeps deleted ones.
     - `find(tenant, key)`: the id that a path segment stands for (`/users/{upn}`).
+    - `scope(tenant, key)`: the application whose owners, and holders of roles over it, may write it too.
+    - `receive(call, body)`: what a body as sent stands for (references, a password).
     - `prepare(draft, document)`: the last word on the document before its model judges it; may raise ApiError.
     - `along(draft, value)`: further changes that are saved together with this one.
     - `show(tenant, reader, document)`: what a reader sees. `warn`: remarks of a linter, saved all the same.
@@ -153,6 +165,8 @@ class ResourceType:
     cascade: tuple[str, ...] = ()
     deleted: str = ""
     find: Callable[[Tenant, str], str] = _same_key
+    scope: Callable[[Tenant, str], str] = _everywhere
+    receive: Callable[[Call, Json], Awaitable[Json]] = _as_sent
     prepare: Callable[[Draft, Json], Json] = _as_it_is
     along: Callable[[Draft, GraphObject | None], list[Change]] = _nothing_else
     show: Callable[[Tenant, User, Json], Json] = _shown

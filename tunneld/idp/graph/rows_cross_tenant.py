@@ -29,15 +29,9 @@ _UPDATE_TEMPLATE = "Update a multi-tenant organization template"
 
 
 def _members(where: str) -> dict[str, str]:
-    """Return who may change which member. Trust and prompts are on the collaboration tab, so its string covers them."""
-    collaboration = f"{_ACTION}{where}/b2bCollaboration/update"
+    """Return the members that have a string of their own; the string of collaboration covers all others."""
     direct_connect = f"{_ACTION}{where}/b2bDirectConnect/update"
     return {
-        "b2bCollaborationInbound": collaboration, "b2bCollaborationOutbound": collaboration,
-        "inboundTrust": collaboration, "automaticUserConsentSettings": collaboration,
-        "invitationRedemptionIdentityProviderConfiguration": collaboration,
-        "blockServiceProviderOutboundAccess": collaboration, "isServiceProvider": collaboration,
-        "isInMultiTenantOrganization": collaboration,
         "b2bDirectConnectInbound": direct_connect, "b2bDirectConnectOutbound": direct_connect,
         "tenantRestrictions": f"{_ACTION}{where}/tenantRestrictions/update",
         "crossCloudMeetingConfiguration": f"{_ACTION}{where}/crossCloudMeetings/update",
@@ -61,14 +55,18 @@ POLICY = ResourceType(
 )
 DEFAULT = ResourceType(
     kind="crossTenantAccessDefault", item=f"{_ROOT}/default", singleton="default", verbs=SINGLETON,
-    permissions=Permissions(f"{_ACTION}default/standard/read", members=_members("default")),
+    permissions=Permissions(
+        f"{_ACTION}default/standard/read", update=f"{_ACTION}default/b2bCollaboration/update",
+        members=_members("default"),
+    ),
     audit=Activities(_CATEGORY, "", UPDATE_DEFAULT, "Reset the cross-tenant access default setting"),
     read_only=frozenset({"id", "isServiceDefault"}), prepare=_customized, name="id",
 )
 PARTNERS = ResourceType(
     kind="crossTenantAccessPartner", collection=f"{_ROOT}/partners", key="tenantId", chosen=True,
     permissions=Permissions(
-        f"{_ACTION}partners/standard/read", create=f"{_ACTION}partners/create", delete=f"{_ACTION}partners/delete",
+        f"{_ACTION}partners/standard/read", create=f"{_ACTION}partners/create",
+        update=f"{_ACTION}partners/b2bCollaboration/update", delete=f"{_ACTION}partners/delete",
         members=_members("partners"),
     ),
     audit=Activities(

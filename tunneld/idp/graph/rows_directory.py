@@ -2,45 +2,66 @@
 
 from __future__ import annotations
 
-from tunneld.idp.graph.resource import SINGLETON, Activities, Permissions, ResourceType
+from typing import Any
+
+from tunneld.idp.graph.call import Call
+from tunneld.idp.graph.directory_hooks import (
+    application_scope,
+    as_guests_see,
+    bound_members,
+    leave_everything,
+    not_above_oneself,
+    password_of,
+    user_id,
+    without_members,
+)
+from tunneld.idp.graph.history import deleted_operations
+from tunneld.idp.graph.relations import Relation, relation_operations
+from tunneld.idp.graph.resource import SINGLETON, Activities, Operation, Permissions, ResourceType
 from tunneld.idp.graph.rows_access import permissions
-from tunneld.policy.directory import Tenant
-from tunneld.policy.roles import APPLICATIONS, GROUPS, LISTING_GROUPS, LISTING_USERS, OWN_OBJECT, USERS
+from tunneld.policy.objects import GraphObject
+from tunneld.policy.roles import APPLICATIONS, GROUPS, LISTING_GROUPS, LISTING_USERS, MEMBERS, OWN_OBJECT, USERS
 
 _TIMES = frozenset({"id", "createdDateTime", "modifiedDateTime", "deletedDateTime"})
+_DIRECTORY = "microsoft.directory/"
+_HIDDEN_MEMBERS = f"{_DIRECTORY}groups/hiddenMembers/read"
+_CHANGE_MEMBERS = f"{_DIRECTORY}groups/members/update"
+_CHANGE_GROUP_OWNERS = f"{_DIRECTORY}groups/owners/update"
+_CHANGE_OWNERS = f"{_DIRECTORY}applications/owners/update"
+_CHANGE_ASSIGNED = f"{_DIRECTORY}servicePrincipals/appRoleAssignedTo/update"
 
 
-def _user_id(tenant: Tenant, key: str) -> str:
-    """Return the object id of a user who is named by id or by user principal name."""
-    wanted = key.lower()
-    if wanted in tenant.users or "@" not in wanted:
-        return wanted
-    return next((user.oid for user in tenant.users.values() if user.upn.lower() == wanted), wanted)
+def _named(**members: Any) -> dict[str, Any]:
+    """Return each member's string also for the references by which it may be set."""
+    return {name + suffix: string for name, string in members.items() for suffix in ("", "@odata.bind")}
 
 
 USERS_ROW = ResourceType(
-    kind="user", collection="/users", find=_user_id,
+    kind="user", collection="/users", find=user_id,
     permissions=Permissions(
-        USERS, "microsoft.directory/users/create", "microsoft.directory/users/basic/update",
-        "microsoft.directory/users/delete", enumerate=LISTING_USERS, own=OWN_OBJECT,
-        members={"passwordProfile": "microsoft.directory/users/password/update"},
+        USERS, f"{_DIRECTORY}users/create", f"{_DIRECTORY}users/basic/update", f"{_DIRECTORY}users/delete",
+        members={"passwordProfile": f"{_DIRECTORY}users/password/update"}, enumerate=LISTING_USERS, own=OWN_OBJECT,
     ),
     audit=Activities("UserManagement", "Add user", "Update user", "Delete user", "User"),
-    read_only=_TIMES | {"externalUserStateChangeDateTime"}, deleted="deletedUser",
+    # A guest's state follows from invitation and redemption alone.
+    read_only=_TIMES | {"externalUserState", "externalUserStateChangeDateTime", "creationType", "identities"},
+    deleted="deletedUser", receive=password_of, prepare=not_above_oneself, along=leave_everything, show=as_guests_see,
 )
 GROUPS_ROW = ResourceType(
     kind="group", collection="/groups",
     permissions=Permissions(
-        GROUPS, "microsoft.directory/groups/create", "microsoft.directory/groups/basic/update",
-        "microsoft.directory/groups/delete", enumerate=LISTING_GROUPS,
+        GROUPS, f"{_DIRECTORY}groups/create", f"{_DIRECTORY}groups/basic/update", f"{_DIRECTORY}groups/delete",
+        members=_named(members=_CHANGE_MEMBERS, owners=_CHANGE_GROUP_OWNERS), enumerate=LISTING_GROUPS,
     ),
     audit=Activities("GroupManagement", "Add group", "Update group", "Delete group", "Group"), read_only=_TIMES,
+    receive=bound_members, show=without_members, along=leave_everything,
 )
 APPLICATIONS_ROW = ResourceType(
-    kind="application", collection="/applications",
+    kind="application", collection="/applications", scope=application_scope,
     permissions=Permissions(
-        APPLICATIONS, "microsoft.directory/applications/create", "microsoft.directory/applications/basic/update",
-        "microsoft.directory/applications/delete",
+        APPLICATIONS, f"{_DIRECTORY}applications/create", f"{_DIRECTORY}applications/basic/update",
+        f"{_DIRECTORY}applications/delete",
+        members={"owners": _CHANGE_OWNERS, "assignments": _CHANGE_ASSIGNED, "appRoleAssignments": _CHANGE_ASSIGNED},
     ),
     audit=Activities("ApplicationManagement", "Add application", "Update application", "Delete application",
                      "Application"),
@@ -53,3 +74,33 @@ AUTHORIZATION_POLICY = ResourceType(
 )
 
 DIRECTORY_ROWS = (USERS_ROW, GROUPS_ROW, APPLICATIONS_ROW, AUTHORIZATION_POLICY)
+PRINCIPALS = (("user", USERS_ROW), ("group", GROUPS_ROW))
+
+
+def members_readable(call: Call, value: GraphObject) -> None:
+    """Raise ApiError(403) for a group whose members are hidden from those outside of it."""
+    document = value.to_json()
+    if document.get("visibility") == "HiddenMembership" and document["id"] not in call.user.groups:
+        call.require(_HIDDEN_MEMBERS)
+
+
+def _always(call: Call, value: GraphObject) -> None:
+    del call, value
+
+
+def directory_operations() -> list[Operation]:
+    """Return members, owners, and deleted users."""
+    relations = (
+        Relation(GROUPS_ROW, "members", PRINCIPALS, MEMBERS, _CHANGE_MEMBERS, "Add member to group",
+                 "Remove member from group", members_readable),
+        Relation(GROUPS_ROW, "owners", PRINCIPALS, MEMBERS, _CHANGE_GROUP_OWNERS, "Add owner to group",
+                 "Remove owner from group", _always),
+        Relation(APPLICATIONS_ROW, "owners", PRINCIPALS, APPLICATIONS, _CHANGE_OWNERS, "Add owner to application",
+                 "Remove owner from application", _always),
+    )
+    deleted = deleted_operations(
+        USERS_ROW, "/directory/deletedItems/microsoft.graph.user", f"{_DIRECTORY}users/restore",
+        f"{_DIRECTORY}deletedItems.users/delete",
+        read=f"{_DIRECTORY}deletedItems.users/standard/read",
+    )
+    return [*(operation for relation in relations for operation in relation_operations(relation)), *deleted]

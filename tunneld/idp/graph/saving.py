@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from tunneld.idp.answers import ApiError
 from tunneld.idp.changes import Actor, AuditEntry, AuditTarget, ConflictError, ModifiedProperty
 from tunneld.idp.graph.call import Call
-from tunneld.idp.graph.objects import HIDDEN
+from tunneld.idp.graph.objects import HIDDEN, hidden
 from tunneld.idp.graph.resource import Draft, Json, ResourceType
 from tunneld.model.errors import TunneldError
 from tunneld.policy.objects import Change, Conflict, GraphObject, ObjectRef
@@ -60,8 +60,9 @@ def entry(call: Call, row: ResourceType, activity: str, targets: Sequence[AuditT
 
 def written(call: Call, row: ResourceType, draft: Draft, value: GraphObject | None, activity: str) -> AuditEntry:
     """Return the audit record of one write, with each top-level member that it changed."""
-    before = draft.current.to_json() if draft.current is not None else {}
-    after = value.to_json() if value is not None else {}
+    unseen = hidden(row.kind)
+    before, after = ({name: member for name, member in one.to_json().items() if name not in unseen} if one else {}
+                     for one in (draft.current, value))
     name = after.get(row.name) or before.get(row.name) or draft.key
     target = AuditTarget(draft.key, str(name), row.audit.target, modified(before, after, row.secrets))
     return entry(call, row, activity, [target])

@@ -11,7 +11,7 @@ from tunneld.idp.graph.resource import Operation, ResourceType
 from tunneld.idp.graph.rows_access import ACCESS_ROWS
 from tunneld.idp.graph.rows_cross_tenant import CROSS_TENANT_ROWS, cross_tenant_operations
 from tunneld.idp.graph.rows_devices import DEVICES
-from tunneld.idp.graph.rows_directory import DIRECTORY_ROWS
+from tunneld.idp.graph.rows_directory import DIRECTORY_ROWS, directory_operations
 from tunneld.idp.graph.rows_federation import FEDERATION_ROWS
 from tunneld.idp.graph.rows_logs import log_tables
 from tunneld.idp.graph.rows_network import network_operations
@@ -35,6 +35,7 @@ ROWS: tuple[ResourceType, ...] = (
 _MORE: tuple[tuple[str, Callable[[], list[Operation]]], ...] = (
     ("crossTenantAccessPartner", cross_tenant_operations),
     ("protectedAction", lambda: role_operations(known_permissions)),
+    ("user", directory_operations),
     ("", traffic_operations),
     ("invitation", guest_operations),
     ("", log_tables),

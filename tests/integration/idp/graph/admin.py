@@ -11,7 +11,7 @@ from tests.integration.idp.world import ALEX, BASE, CONTOSO, Browser, World, bea
 from tunneld.idp.changes import SYSTEM, AuditEntry
 from tunneld.policy.built_in_roles import BY_NAME
 from tunneld.policy.directory import DIRECTORY_API
-from tunneld.policy.objects import Change, ObjectRef
+from tunneld.policy.objects import Change, GraphObject, ObjectRef
 from tunneld.policy.roles import RoleAssignment
 
 PARTNERS = "/v1.0/policies/crossTenantAccessPolicy/partners"
@@ -20,13 +20,17 @@ GLOBAL = "Global Administrator"
 
 async def give_role(world: World, name: str, *, tenant: str = CONTOSO, oid: str = ALEX, scope: str = "/") -> None:
     """Give a user a built-in role (or a custom one by id)."""
-    assert world.provider is not None
     role = BY_NAME[name.lower()].id if name.lower() in BY_NAME else name
     key = f"{role}-{oid}{scope.replace('/', '-')}"
     value = RoleAssignment(id=key, principal_id=oid, role_definition_id=role, directory_scope_id=scope)
-    change = Change(ObjectRef(tenant, "roleAssignment", key), value)
-    entry = AuditEntry("Add member to role", "RoleManagement", tenant, SYSTEM)
-    await world.provider.commit([change], [entry], correlation_id="0" * 32)
+    await store(world, "roleAssignment", key, value, tenant=tenant)
+
+
+async def store(world: World, kind: str, key: str, value: GraphObject | None, *, tenant: str = CONTOSO) -> None:
+    """Write an object as the server itself."""
+    assert world.provider is not None
+    entry = AuditEntry("Set up", "Test", tenant, SYSTEM)
+    await world.provider.commit([Change(ObjectRef(tenant, kind, key), value)], [entry], correlation_id="0" * 32)
 
 
 @dataclass
@@ -50,7 +54,9 @@ class Admin:
         return cls(world.browser().http, token)
 
     @classmethod
-    async def sign_in(cls, world: World, tenant: str = "contoso", user: str = "alex@contoso.example", **form: Any) -> Admin:
+    async def sign_in(
+        cls, world: World, tenant: str = "contoso", user: str = "alex@contoso.example", **form: Any
+    ) -> Admin:
         browser: Browser = world.browser()
         body = await browser.signed_in(tenant, user=user, **form)
         return cls(browser.http, body["access_token"])
