@@ -102,13 +102,11 @@ def findings(tenant: str, rows: Sequence[Mapping[str, Any]]) -> RenderableType:
     """Return a linter's findings."""
     if not rows:
         return Text(f"{tenant}: nothing found", "dim")
-    table = _table("level", "rule", "about", "what is wrong", "mend")
+    table = _table("severity", "rule", "about", "what is wrong", "mend")
     for row in rows:
-        colour = {"error": "red", "warning": "yellow"}.get(str(row.get("level")), "cyan")
-        table.add_row(
-            Text(str(row.get("level", "")), colour), str(row.get("rule", "")), str(row.get("target", "")),
-            str(row.get("message", "")), str(row.get("mend", "")),
-        )
+        about = ", ".join([*row["policies"], *row["lockedOut"]])
+        colour = "red" if row["severity"] == "lockout" else "yellow"
+        table.add_row(Text(row["severity"], colour), row["rule"], about, row["message"], row["mend"])
     return Group(Text(tenant, "bold"), table)
 
 
