@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -79,7 +80,7 @@ async def write_objects(connection: AsyncConnection, changes: Iterable[Change], 
     rows = [
         {
             "tenant_id": ref.tenant_id, "kind": ref.kind, "id": ref.id, "updated_at": now,
-            "body": None if value is None else value.model_dump_json(by_alias=True),
+            "body": None if value is None else json.dumps(value.stored()),
         }
         for ref, value in last.items()
     ]

@@ -34,7 +34,7 @@ class GraphObject(BaseModel):
 
     def stored(self) -> dict[str, Any]:  # as above
         """Return the resource with what is never shown: the form in which it is kept."""
-        return self.model_dump(mode="json", by_alias=True)
+        return {**self.to_json(), **self.model_dump(mode="json", by_alias=True, include=set(self.hidden))}
 
     @classmethod
     def hidden_members(cls) -> frozenset[str]:
