@@ -122,10 +122,6 @@ def _no_warning(directory: Directory, tenant_id: str, value: GraphObject) -> lis
     return []
 
 
-async def _intact(body: Json) -> Json:
-    return body
-
-
 def _same_key(tenant: Tenant, key: str) -> str:
     del tenant
     return key.lower()
@@ -144,7 +140,6 @@ class ResourceType:
     - `find(tenant, key)`: the id that a path segment stands for (`/users/{upn}`).
     - `scope(tenant, key)`: the application whose owners, and holders of roles over it, may write it too.
     - `receive(call, body)`: what a body as sent stands for (references, a password).
-    - `intake(body)`: turns what is not stored as it is sent into what is; may raise ApiError.
     - `prepare(draft, document)`: the last word on the document before its model judges it; may raise ApiError.
     - `along(draft, value)`: further changes that are saved together with this one.
     - `show(tenant, reader, document)`: what a reader sees. `warn`: remarks of a linter, saved all the same.
@@ -172,7 +167,6 @@ class ResourceType:
     find: Callable[[Tenant, str], str] = _same_key
     scope: Callable[[Tenant, str], str] = _everywhere
     receive: Callable[[Call, Json], Awaitable[Json]] = _as_sent
-    intake: Callable[[Json], Awaitable[Json]] = _intact
     prepare: Callable[[Draft, Json], Json] = _as_it_is
     along: Callable[[Draft, GraphObject | None], list[Change]] = _nothing_else
     show: Callable[[Tenant, User, Json], Json] = _shown

@@ -17,7 +17,6 @@ from tunneld.idp.graph.directory_hooks import (
 )
 from tunneld.idp.graph.history import deleted_operations
 from tunneld.idp.graph.relations import Relation, relation_operations
-from tunneld.idp.graph.new_password import take_password
 from tunneld.idp.graph.resource import SINGLETON, Activities, Operation, Permissions, ResourceType
 from tunneld.idp.graph.rows_access import permissions
 from tunneld.policy.objects import GraphObject
