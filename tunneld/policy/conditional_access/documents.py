@@ -53,9 +53,17 @@ def _types(value: object) -> object:
 class ExternalTenants(GraphObject):
     """Every tenant, or those that are listed."""
 
-    odata_type: Annotated[str | None, Field(alias="@odata.type", exclude=True, max_length=100)] = None
+    odata_type: Annotated[str, Field(alias="@odata.type", max_length=100)]
     membership_kind: Annotated[Literal["all", "enumerated"], cased(Literal["all", "enumerated"])] = "all"
     members: Guids | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _typed_by_its_kind(cls, value: Any) -> Any:  # whatever the caller sent
+        if not isinstance(value, dict):
+            return value
+        kind = str(value.get("membershipKind", "all")).capitalize()
+        return {**value, "@odata.type": f"#microsoft.graph.conditionalAccess{kind[:16]}ExternalTenants"}
 
     @model_validator(mode="after")
     def _members_fit(self) -> ExternalTenants:

@@ -229,7 +229,7 @@ def _application_exists(tenant: Tenant, application: str) -> bool:
 
 
 def _group_exists(tenant: Tenant, group: str) -> bool:
-    return tenant.object("group", group) is not None or any(group in user.groups for user in tenant.users.values())
+    return group in tenant.groups
 
 
 def _unknown(kind: str, object_id: str, member: str) -> Conflict:
