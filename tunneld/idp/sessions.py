@@ -14,6 +14,7 @@ from tunneld.idp.store import Session
 from tunneld.policy.devices import device_facts
 from tunneld.policy.directory import ObjectKey
 from tunneld.policy.facts import MethodUse
+from tunneld.policy.guests.passcode import SESSION_S as PASSCODE_SESSION_S
 from tunneld.policy.sign_in import SessionProof
 
 # `__Host-` binds a cookie to this host, https and the whole path (RFC 6265bis §4.1.3.2).
@@ -27,7 +28,10 @@ DEVICE_S = 900  # a device that proved itself waits this long for its user to si
 async def start_session(provider: Provider, request: Request, account: ObjectKey, method: str) -> Session:
     """Record a sign-in that just happened, by `method`. It never continues an older session: its id is new."""
     now = provider.now()
-    session = Session(new_id(), account, now, now + provider.settings.lifetimes.session)
+    lifetime = provider.settings.lifetimes.session
+    if method == "email":  # a mailed passcode is good for a day, whatever else lives longer
+        lifetime = min(lifetime, PASSCODE_SESSION_S)
+    session = Session(new_id(), account, now, now + lifetime)
     await provider.store.add_session(session)
     await record_method(provider.database, session.id, HOME, MethodUse(method, now))
     device_id = waiting_device(provider, request, account)

@@ -10,9 +10,10 @@ from tunneld.policy.conditional_access.outcome import Interaction, Task
 from tunneld.policy.conditional_access.subject import Subject
 from tunneld.policy.cross_tenant.effective import InboundTrust, named_guid
 from tunneld.policy.cross_tenant.matching import Applications
-from tunneld.policy.directory import Resource, ResourceKind, Tenant, User, UserType
+from tunneld.policy.directory import Resource, ResourceKind, SignInWay, Tenant, User, UserType
 from tunneld.policy.facts import AccessPath
 from tunneld.policy.guests.governance import entitle, may_use
+from tunneld.policy.guests.invitation_object import invited_apart
 from tunneld.policy.refusals import refusal
 from tunneld.policy.sign_in_values import (
     ApplicationConsent,
@@ -111,7 +112,7 @@ def redemption(at: Progress) -> Findings:
     """See to it that the invitation is accepted, by the user or by both tenants beforehand."""
     assert at.tenant is not None
     assert at.user is not None
-    if at.user.home is None and at.user.external is None:
+    if at.user.way is SignInWay.HERE and not at.user.pending:
         yield Finding("own user")
     elif (unwanted := _unwanted_domain(at, at.tenant, at.user)) is not None:
         yield unwanted
@@ -130,7 +131,7 @@ def _unwanted_domain(at: Progress, tenant: Tenant, user: User) -> Finding | None
         return None
     address = user.mail or (user.external.subject if user.external else at.home_user.upn)
     domain = address.rpartition("@")[2]
-    if tenant.policy.collaboration.judge_domain(domain).passed:
+    if tenant.policy.collaboration.judge_domain(domain).passed or invited_apart(tenant, user.oid):
         return None
     sentence = f"The invitation cannot be accepted: the domain {domain} is not allowed in the tenant."
     no = replace(refusal(50014, sentence), error="access_denied")

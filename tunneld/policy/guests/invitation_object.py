@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, StringConstraints
 
-from tunneld.policy.directory import Directory
+from tunneld.policy.directory import Directory, Tenant
 from tunneld.policy.guests.addresses import parse_address
 from tunneld.policy.guests.settings_objects import Guid
 from tunneld.policy.objects import GraphObject, ObjectKind
@@ -133,6 +133,18 @@ class Invitation(InvitationRequest):
         body = self.to_json()
         del body["inviter"]
         return {**body, "inviteRedeemUrl": redeem_url}
+
+
+def invited_apart(tenant: Tenant, oid: str) -> bool:
+    """Tell whether somebody was invited through a workload that does not ask the directory, so that its lists do not
+    stand in the way of accepting, either.
+    """
+    apart = tenant.policy.collaboration.workloads_apart
+    return bool(apart) and any(
+        isinstance(one, Invitation) and one.application in apart
+        and one.invited_user is not None and one.invited_user.id == oid
+        for one in tenant.objects.get("invitation", {}).values()
+    )
 
 
 def _put(directory: Directory, tenant_id: str, values: Mapping[str, GraphObject | None]) -> Directory:
