@@ -121,6 +121,7 @@ def _directory_tenant(configuration: Configuration, tenant: world.Tenant) -> dic
         "name": tenant.name,
         "display_name": tenant.display_name,
         "domains": [tenant.domain],
+        "cloud": tenant.cloud,
         "ca_certificate": str(paths.certificates / tenant.name / "ca.pem"),
         "ca_key": str(paths.certificates / tenant.name / "ca.key"),
         "forwarding_profiles": [str(paths.lab / f"profile-{tenant.name}.json")] if tenant.channels else [],
@@ -145,6 +146,7 @@ def _directory_user(configuration: Configuration, tenant: world.Tenant, user: wo
         "user_type": user.user_type,
         "groups": [tenant.group_id(name) for name in user.groups],
         "state": "active",
+        "roles": list(user.roles),
     }
     if user.home is None:
         password = configuration.secrets.passwords[tenant.upn(user)]

@@ -138,8 +138,11 @@ def _require(call: Call, row: ResourceType, body: Json, *, existed: bool) -> Non
 
 def _next(row: ResourceType, draft: Draft, body: Json) -> GraphObject:
     """Return what an object becomes: members of the body replace, those that it leaves out stay."""
-    before = draft.current.to_json() if draft.current is not None else {}
+    before = draft.current.stored() if draft.current is not None else {}
     written: Json = without_annotations(body, annotations_of(KINDS[row.kind].model))
+    hidden = sorted(written.keys() & KINDS[row.kind].model.hidden_members())
+    if hidden:
+        raise ApiError(400, "unknownMember", f"{hidden[0]}: there is no such member.", target=hidden[0])
     document = {**before, **{name: value for name, value in written.items() if name not in row.read_only}}
     document[row.key] = before.get(row.key, draft.key)
     for name in row.secrets:

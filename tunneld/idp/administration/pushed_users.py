@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from typing import Any
 
-from tunneld.idp.administration.removal import removal
 from tunneld.idp.changes import Actor, AuditEntry, AuditTarget
+from tunneld.idp.guests.guest_objects import accepted, bound_at_home, own_domain, removed, written
 from tunneld.policy.deleted_objects import DELETED_USER, DeletedObject
 from tunneld.policy.directory import Directory, Tenant
 from tunneld.policy.guests.names import guest_principal_name
 from tunneld.policy.guests.synchronization import Action, Step, UserValues
 from tunneld.policy.guests.synchronization_job import SYNCHRONIZATION_ENTRY, SynchronizationEntry
-from tunneld.policy.kinds import KINDS
-from tunneld.policy.objects import Change, GraphObject, ObjectRef
-from tunneld.policy.views import view
+from tunneld.policy.objects import Change, ObjectRef
 
 _ACTIVITIES = {
     Action.CREATE: "Add user", Action.UPDATE: "Update user", Action.DISABLE: "Disable account",
@@ -35,19 +32,18 @@ def changes_of(
     if step.action is Action.DELETE:
         assert step.target_id is not None
         assert step.entry is not None
-        value = view(directory, target.id, "user", step.target_id)
-        return [*removal(target.id, value, step.target_id, now), _remembered(source, step.entry)]
+        return [*removed(directory, target.id, step.target_id, now), _remembered(source, step.entry)]
     assert step.values is not None
     assert step.entry is not None
     oid = step.target_id or str(uuid.uuid4())
-    changes = []
-    if step.action is Action.CREATE:
-        document = _new(target, step, oid, names)
-    else:
-        document = _present(directory, target, oid)
-        if step.action is Action.RESTORE:
-            changes.append(Change(ObjectRef(target.id, DELETED_USER.name, oid), None))
-    value = user_object({**document, **_pushed(step.values)})
+    changes, part = [], _pushed(step.values)
+    kept = target.object(DELETED_USER.name, oid) if step.action is Action.RESTORE else None
+    if isinstance(kept, DeletedObject):
+        part = {**kept.value, **part}
+        changes.append(Change(ObjectRef(target.id, DELETED_USER.name, oid), None))
+    elif step.action in (Action.CREATE, Action.RESTORE):  # an administrator may have deleted it for good
+        part = {**_new(target, step, names, now), **part}
+    value = written(directory, target.id, oid, part)
     entry = step.entry.model_copy(update={"target_id": oid})
     return [*changes, Change(ObjectRef(target.id, "user", oid), value), _remembered(source, entry)]
 
@@ -61,16 +57,6 @@ def record_of(key: tuple[str, str], step: Step, actor: Actor) -> AuditEntry:
     )
 
 
-def with_members(directory: Directory, tenant_id: str, oid: str, members: dict[str, Any]) -> GraphObject:
-    """Return a user's object with some members changed."""
-    return user_object({**_present(directory, directory.tenants[tenant_id], oid), **members})
-
-
-def user_object(document: dict[str, Any]) -> GraphObject:
-    """Return the user that a document is."""
-    return KINDS["user"].model.model_validate_json(json.dumps(document))
-
-
 def _pushed(values: UserValues) -> dict[str, Any]:
     members: dict[str, Any] = {
         "displayName": values.display_name, "mail": values.mail, "accountEnabled": values.enabled, **values.attributes,
@@ -80,24 +66,15 @@ def _pushed(values: UserValues) -> dict[str, Any]:
     return members
 
 
-def _new(target: Tenant, step: Step, oid: str, names: set[str]) -> dict[str, Any]:
+def _new(target: Tenant, step: Step, names: set[str], now: int) -> dict[str, Any]:
     assert step.values is not None
-    domain = target.domains[0] if target.domains else f"{target.name}.onmicrosoft.com"
     taken = {user.upn.lower() for user in target.users.values()} | names
-    upn = guest_principal_name(step.values.upn, domain, taken)
+    upn = guest_principal_name(step.values.upn, own_domain(target), taken)
     names.add(upn.lower())
     return {
-        "id": oid, "userPrincipalName": upn, "creationType": "Invitation", "externalUserState": "Accepted",
+        "userPrincipalName": upn, "creationType": "Invitation", **accepted(now), **bound_at_home(),
         "alternativeSecurityId": {"tenantId": step.source[0], "objectId": step.source[1]},
     }
-
-
-def _present(directory: Directory, tenant: Tenant, oid: str) -> dict[str, Any]:
-    value = view(directory, tenant.id, "user", oid)
-    if value is not None:
-        return value.to_json()
-    kept = tenant.object(DELETED_USER.name, oid)
-    return dict(kept.value) if isinstance(kept, DeletedObject) else {"id": oid}
 
 
 def _forgotten(directory: Directory, key: tuple[str, str], step: Step) -> list[Change]:

@@ -16,6 +16,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from tunneld.policy.directory import Directory, Tenant, User
 from tunneld.policy.directory_document import Guid
+from tunneld.policy.group_object import groups_of
 from tunneld.policy.guests.entitlements import Entitlement, Entitlements
 from tunneld.policy.objects import Conflict, GraphObject, ObjectKind
 
@@ -147,10 +148,15 @@ def expired(tenant: Tenant, now: int) -> tuple[AccessPackageAssignment, ...]:
 def entitle(tenant: Tenant, user: User, now: int) -> User:
     """Return the user with the groups that packages give at this moment."""
     held = tenant.policy.entitlements.held(user.oid, now)
-    groups = sorted({group for entitlement in held for group in entitlement.groups} - set(user.groups))
+    given = {group for entitlement in held for group in entitlement.groups}
+    given |= {around for group in given for around in groups_of(group, tenant.groups)}
+    groups = sorted(given - set(user.groups))
     if not groups:
         return user
-    return replace(user, groups=(*user.groups, *groups), group_keys=user.group_keys | frozenset(groups))
+    names = frozenset(tenant.groups[group].name.lower() for group in groups if group in tenant.groups)
+    return replace(
+        user, groups=tuple(sorted((*user.groups, *groups))), group_keys=user.group_keys | frozenset(groups) | names
+    )
 
 
 def may_use(tenant: Tenant, user: User, application: str, now: int) -> bool:

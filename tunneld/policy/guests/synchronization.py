@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from tunneld.policy.directory import ObjectKey, Tenant, User, UserType
+from tunneld.policy.directory import Group, ObjectKey, Tenant, User, UserType
 from tunneld.policy.guests.synchronization_job import EntryState, SynchronizationEntry, SynchronizationJob, Via
 
 RESTORE_S = 30 * 86400  # a deleted user can be restored for 30 days
@@ -91,7 +91,7 @@ def plan_synchronization(situation: Situation, now: int) -> tuple[Step, ...]:
     return tuple(_step(situation, oid, guests.get((situation.source.id, oid)), now) for oid in known)
 
 
-def scope_of(job: SynchronizationJob, user: User) -> Via | None:
+def scope_of(job: SynchronizationJob, user: User, groups: Mapping[str, Group]) -> Via | None:
     """Return by what a user is in scope: "user", "group" or "filter"; None when not.
 
     Groups count for their direct members only: nesting is not followed.
@@ -99,7 +99,7 @@ def scope_of(job: SynchronizationJob, user: User) -> Via | None:
     scope = job.scope
     if user.oid in scope.users:
         return "user"
-    if set(user.groups) & set(scope.groups):
+    if any(group in groups and user.oid in groups[group].members for group in scope.groups):
         return "group"
     if scope.filters and all(clause.holds(attribute(user, clause.attribute)) for clause in scope.filters):
         return "filter"
@@ -122,7 +122,9 @@ def is_internal_member(user: User) -> bool:
 
 def _step(situation: Situation, oid: str, guest: User | None, now: int) -> Step:
     user, entry = situation.source.users.get(oid), situation.entries.get(oid)
-    via = scope_of(situation.job, user) if user is not None and is_internal_member(user) else None
+    via = None
+    if user is not None and is_internal_member(user):
+        via = scope_of(situation.job, user, situation.source.groups)
     if user is not None and via is not None:
         return _in_scope(situation, user, guest, via=via, now=now)
     return _out_of_scope(situation, oid, guest, now=now) if entry is not None else _never(situation, oid)

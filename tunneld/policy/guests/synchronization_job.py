@@ -131,9 +131,8 @@ def _unknown(scope: Scope, tenant: Tenant) -> Conflict | None:
     for oid in scope.users:
         if oid not in tenant.users:
             return Conflict("unknownUser", f"no user {oid} in {tenant.name}", "remove it", "scope.users")
-    groups = {group for user in tenant.users.values() for group in user.groups} | set(tenant.objects.get("group", {}))
     for group in scope.groups:
-        if group not in groups:
+        if group not in tenant.groups:
             return Conflict("unknownGroup", f"no group {group} in {tenant.name}", "remove it", "scope.groups")
     return None
 

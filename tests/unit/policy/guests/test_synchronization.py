@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 
 from tunneld.policy.cross_tenant.effective import AutomaticConsent, CrossTenantPolicy, Settings
-from tunneld.policy.directory import ExternalIdentity, SignInWay, Tenant, User, UserType
+from tunneld.policy.directory import ExternalIdentity, Group, SignInWay, Tenant, User, UserType
 from tunneld.policy.guests.synchronization import (
-    RESTORE_S,
     Action,
     Situation,
     Step,
@@ -31,7 +30,7 @@ from tunneld.policy.tenant_policy import TenantPolicy
 
 SOURCE, TARGET = "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"
 ALEX, GUEST = "aaaaaaaa-0000-4000-8000-000000000001", "bbbbbbbb-0000-4000-8000-000000000001"
-SALES, STAFF = "dddddddd-0000-4000-8000-000000000001", "dddddddd-0000-4000-8000-000000000002"
+SALES, STAFF, AROUND = (f"dddddddd-0000-4000-8000-00000000000{n}" for n in (1, 2, 3))
 NOW = 2_000_000_000
 
 
@@ -49,7 +48,9 @@ def tenant(tenant_id: str, *users: User, settings: Settings | None = None, partn
     partners = {partner: settings} if settings else {}
     policy = TenantPolicy(cross_tenant=CrossTenantPolicy(partners=partners))
     held = MappingProxyType({one.oid: one for one in users})
-    return Tenant(tenant_id, tenant_id[:4], "T", (), held, {}, (), {}, policy=policy)
+    members = frozenset(one.oid for one in users if SALES in one.groups)
+    groups = {SALES: Group(SALES, "Sales", members), AROUND: Group(AROUND, "Around", frozenset({SALES}))}
+    return Tenant(tenant_id, tenant_id[:4], "T", (), held, {}, (), {}, policy=policy, groups=groups)
 
 
 ALLOWS = Settings(user_sync_allowed=True, automatic_consent=AutomaticConsent(inbound=True))
@@ -89,6 +90,10 @@ def deleted(days: float) -> SynchronizationEntry:
 CASES: dict[str, tuple[Step, Action, str]] = {
     "new": (step(user()), Action.CREATE, "in scope by group"),
     "new by assignment": (step(user(), job=BY_USER), Action.CREATE, "in scope by user"),
+    "in a group inside the assigned one": (
+        step(user(groups=(SALES, AROUND)), job=SynchronizationJob(id=TARGET, scope=Scope(groups=(AROUND,)))),
+        Action.SKIP, "not in scope",
+    ),
     "not in scope": (step(user(groups=())), Action.SKIP, "not in scope"),
     "external": (step(user(home=("x", "y"))), Action.SKIP, "external users are never synchronized"),
     "from outside all tenants": (
