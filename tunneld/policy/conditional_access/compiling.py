@@ -74,8 +74,8 @@ def strength_combinations(objects: Objects) -> dict[str, tuple[Combination, ...]
     """Return the combinations of every strength that the tenant has, the built-in ones among them."""
     known = {name: tuple(combination(text) for text in texts) for name, (_, texts) in BUILT_IN_STRENGTHS.items()}
     for each in objects.get(STRENGTH, {}).values():
-        if isinstance(each, AuthenticationStrength):
-            known[each.id] = tuple(combination(text) for text in each.allowed_combinations)
+        assert isinstance(each, AuthenticationStrength)
+        known[each.id] = tuple(combination(text) for text in each.allowed_combinations)
     return known
 
 

@@ -169,8 +169,10 @@ COMPLIANT = {"tenant": HOME, "compliant": True, "hybrid": False}
 def test_device_filter(mode: str, facts: Json, applies: bool) -> None:
     """A guest's device is looked at only under device trust, and only home's word on home's device counts."""
     rule = {"deviceFilter": {"mode": mode, "rule": "device.isCompliant -eq True"}}
-    verdict = decide(sign_in(**facts), policy(devices=rule, grantControls=grant("block")))
-    assert (verdict.refusal is not None) is applies
+    body = policy(devices=rule, grantControls=grant("block"))
+    assert (decide(sign_in(**facts), body).refusal is not None) is applies
+    elsewhere = policy(2, devices=rule, users={"includeUsers": ["None"]}, grantControls=grant("block"))
+    assert decide(sign_in(**facts), elsewhere).refusal is None
 
 
 @pytest.mark.parametrize(

@@ -320,7 +320,7 @@ def test_a_country_location_for_unknown_addresses_alone(directory: Directory) ->
 
 STRENGTH_BODY = {"id": ID, "displayName": "S", "allowedCombinations": ["softwareOath , password"]}
 CONTEXT_BODY = {"id": "c1", "displayName": "C", "isAvailable": True}
-AGREEMENT_BODY = {"id": ID, "displayName": "T", "text": "Be kind."}
+AGREEMENT_BODY = {"id": ID, "displayName": "T", "text": "Be kind.", "isPerDeviceAcceptanceRequired": False}
 
 
 @pytest.mark.parametrize(
