@@ -55,7 +55,9 @@ def document() -> dict[str, Any]:
         })
     fabrikam["objects"] = {"conditionalAccessPolicy": [policy(1, "MFA", {"builtInControls": ["mfa"]})]}
     woodgrove["objects"] = {
-        "agreement": [{"id": TERMS, "displayName": "House rules", "text": "Wipe your feet.\n\nBe kind to the printer."}],
+        "agreement": [
+            {"id": TERMS, "displayName": "House rules", "text": "Wipe your feet.\n\nBe kind to the printer."},
+        ],
         "conditionalAccessPolicy": [policy(2, "Terms", {"termsOfUse": [TERMS]})],
     }
     assert (fabrikam["id"], woodgrove["id"], contoso["users"][0]["oid"]) == (FABRIKAM, WOODGROVE, ALEX)

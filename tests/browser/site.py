@@ -56,7 +56,7 @@ class _Client(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(b"back at the program")
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, *args: object) -> None:
         """Say nothing."""
 
 
