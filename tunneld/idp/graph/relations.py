@@ -117,7 +117,7 @@ async def _change(call: Call, relation: Relation, other: str, *, add: bool) -> N
     for _ in range(_ATTEMPTS):
         directory = call.directory
         value = found(directory, call.tenant, row, call.parameter())
-        document = value.to_json()
+        document = value.stored()
         present = document[relation.member]
         if add and other in present:
             raise ApiError(400, "referenceExists", "One or more added object references already exist.")

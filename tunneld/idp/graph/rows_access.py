@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from tunneld.idp.graph.resource import Activities, Permissions, ResourceType
+from tunneld.idp.graph.resource import Activities, Json, Permissions, ResourceType
+from tunneld.policy.conditional_access.documents import ConditionalAccessPolicy
+from tunneld.policy.conditional_access.lint import lint_policy
+from tunneld.policy.directory import Directory
+from tunneld.policy.objects import GraphObject
 
 _CATEGORY = "Policy"
 _SERVICE = "Conditional Access"
@@ -21,10 +25,17 @@ def activities(noun: str, category: str = _CATEGORY, *, service: str = _SERVICE,
 
 _TIMES = frozenset({"id", "createdDateTime", "modifiedDateTime", "deletedDateTime"})
 
+
+def _lint(directory: Directory, tenant_id: str, value: GraphObject) -> list[Json]:
+    """Return what the linter says of a policy as it is now in force."""
+    assert isinstance(value, ConditionalAccessPolicy)
+    return [finding.to_json() for finding in lint_policy(directory.tenants[tenant_id], value.id)]
+
+
 POLICIES = ResourceType(
     kind="conditionalAccessPolicy", collection="/identity/conditionalAccess/policies",
     permissions=permissions("conditionalAccessPolicies"), audit=activities("conditional access policy"),
-    read_only=_TIMES,
+    read_only=_TIMES, warn=_lint,
 )
 NAMED_LOCATIONS = ResourceType(
     kind="namedLocation", collection="/identity/conditionalAccess/namedLocations",

@@ -14,6 +14,7 @@ from tunneld.idp.graph.rows_devices import DEVICES
 from tunneld.idp.graph.rows_directory import DIRECTORY_ROWS, directory_operations
 from tunneld.idp.graph.rows_federation import FEDERATION_ROWS
 from tunneld.idp.graph.rows_logs import log_tables
+from tunneld.idp.graph.rows_me import me_operations
 from tunneld.idp.graph.rows_network import network_operations
 from tunneld.idp.graph.rows_roles import ROLE_ROWS, role_operations
 from tunneld.idp.graph.rows_traffic import traffic_operations
@@ -36,6 +37,7 @@ _MORE: tuple[tuple[str, Callable[[], list[Operation]]], ...] = (
     ("crossTenantAccessPartner", cross_tenant_operations),
     ("protectedAction", lambda: role_operations(known_permissions)),
     ("user", directory_operations),
+    ("user", me_operations),
     ("", traffic_operations),
     ("invitation", guest_operations),
     ("", log_tables),
