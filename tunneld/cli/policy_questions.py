@@ -65,12 +65,12 @@ def whatif(
         raise DocumentError("--user", "", "missing", "say who signs in, or replay recorded sign-ins with --replay DIR")
     devices = {"isCompliant": compliant, "isHybridJoined": hybrid} if compliant or hybrid else None
     question: dict[str, Any] = {
-        "user": user, "tenant": visit or "", "application": application, "ipAddress": ip, "country": country,
+        "user": user, "application": application, "ipAddress": ip, "country": country,
         "devicePlatform": platform, "clientAppType": client_app, "methodsAtHome": method or ["password"],
         "methodsAtResource": resource_method or [], "device": devices, "signInRiskLevel": risk,
         "userRiskLevel": user_risk, "redeemed": not pending,
         "accessType": "b2bDirectConnect" if direct_connect else "b2bCollaboration",
-    }  # fmt: skip
+    } | ({"tenant": visit} if visit else {})  # fmt: skip
     body = {"signIn": question, "candidate": _candidate(place, name, with_) if with_ else []}
     with AdminClient(place, name) as client:
         answer = client.post("/policies/whatIf", body)
