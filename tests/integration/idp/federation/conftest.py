@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from tests.integration.idp.world import Browser, Clock, World, prepare
+from tests.integration.idp.world import CONTOSO, FABRIKAM, TAILSPIN, WOODGROVE, Browser, Clock, World, prepare
 from tests.support.saml_partner import NOW
 from tunneld.idp.federation_settings import FederationSettings
+from tunneld.idp.keys import KeyRing
 from tunneld.net.loops import LOOPS, LoopFactory
+from tunneld.policy.key_schedule import KeyPolicy
 
 
 def pytest_asyncio_loop_factories() -> dict[str, LoopFactory]:
@@ -28,6 +31,10 @@ def clock() -> Clock:
 def prepared_outside(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("federation")
     prepare(root)
+    # Keys of the day on which these tests take place, or each of them would make new ones.
+    shutil.rmtree(root / "state" / "idp-keys")
+    ring = KeyRing(root / "state" / "idp-keys", KeyPolicy(1, 1, 1))
+    ring.advance(dict.fromkeys((CONTOSO, FABRIKAM, WOODGROVE, TAILSPIN), ()), NOW)
     return root
 
 

@@ -49,7 +49,7 @@ def openid(**changes: Any) -> dict[str, Any]:
     """Return an OpenID provider as Graph has it."""
     return {
         "id": OPENID, "displayName": "Other", "identityProviderType": "OpenIdConnect", "clientId": OPENID_CLIENT,
-        "clientSecret": "not to be told", "issuer": OPENID_ISSUER, "domains": [{"id": "other.example"}],
+        "clientSecret": "not-to-be-told", "issuer": OPENID_ISSUER, "domains": [{"id": "other.example"}],
     } | changes
 
 
