@@ -31,6 +31,7 @@ class Standing:
     outside: bool  # a guest from outside all tenants
     mfa_place: Place | None
     uses: tuple[MethodUse, ...]
+    used: frozenset[str]  # the methods of `uses`
     registered: frozenset[str]
     primary_at: int | None
     known_device: DeviceFacts | None
@@ -41,11 +42,6 @@ class Standing:
     def internal(self) -> bool:
         """Whether the account authenticates in this tenant."""
         return self.user_class in (UserClass.MEMBER, UserClass.INTERNAL_GUEST)
-
-    @property
-    def used(self) -> frozenset[str]:
-        """The methods used where multifactor authentication counts."""
-        return frozenset(use.method for use in self.uses)
 
     def usable(self, combinations: Iterable[Combination]) -> tuple[Combination, ...]:
         """Return what of each combination has to be used at that place; those that cannot be used there fall out.
@@ -83,9 +79,9 @@ def stand(subject: Subject) -> Standing:
     compliance = not foreign and (internal or trust.compliant_device)
     hybrid = not foreign and (internal or trust.hybrid_joined)
     both = internal or outside
+    uses = (*facts.home, *facts.resource) if both else facts.resource if place is Place.RESOURCE else facts.home
     return Standing(
-        sort, "" if outside else subject.home.id, outside, place,
-        (*facts.home, *facts.resource) if both else facts.resource if place is Place.RESOURCE else facts.home,
+        sort, "" if outside else subject.home.id, outside, place, uses, frozenset(use.method for use in uses),
         facts.registered_home | facts.registered_resource if both
         else facts.registered_resource if place is Place.RESOURCE else facts.registered_home,
         max((use.at for use in facts.home if use.method not in NEVER_FIRST), default=None),
