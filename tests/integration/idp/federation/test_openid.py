@@ -58,58 +58,20 @@ async def test_a_guest_signs_in_at_their_openid_provider(world: World, browser: 
     assert guest.external == ExternalIdentity(SignInWay.FEDERATION, OPENID_ISSUER, "subject-1")
 
 
-BAD_CLAIMS: dict[str, dict[str, Any]] = {
-    "wrong issuer": {"iss": "https://evil.example"},
-    "issuer with a slash": {"iss": f"{OPENID_ISSUER}/"},
-    "issuer as list": {"iss": [OPENID_ISSUER]},
-    "another audience": {"aud": "somebody-else"},
-    "an audience besides us": {"aud": [OPENID_CLIENT, "somebody-else"]},
-    "no audience": {"aud": ...},
-    "authorized for another": {"azp": "somebody-else"},
-    "another nonce": {"nonce": "n"},
-    "no nonce": {"nonce": ...},
-    "nonce as list": {"nonce": ["n"]},
-    "expired": {"exp": 1},
-    "expiry as text": {"exp": "9999999999"},
-    "expiry as float": {"exp": 1e10},
-    "no expiry": {"exp": ...},
-    "issued tomorrow": {"iat": 1_800_090_000, "exp": 1_800_090_300},
-    "issued yesterday": {"iat": 1_799_910_000},
-    "not valid yet": {"nbf": 1_800_090_000},
-    "no subject": {"sub": ...},
-    "subject as number": {"sub": 7},
-    "a logout token": {"events": {}},
-    "an access token": {"scp": "x"},
-    "an unverified address": {"email_verified": False},
-    "address as list": {"email": [MAIL]},
-    "a subject without end": {"sub": "s" * 513},
-}
-BAD_HEADERS: dict[str, dict[str, Any]] = {
-    "alg none": {"alg": "none"}, "alg HS256": {"alg": "HS256"}, "no kid": {"kid": ...}, "kid as path": {"kid": "../x"},
-    "kid as list": {"kid": ["other"]}, "an embedded key": {"jwk": public_jwk("other")},
-    "a key elsewhere": {"jku": "https://evil.example/keys"}, "crit": {"crit": ["exp"]},
-    "another type": {"typ": "at+jwt"},
-}
-
-
-@pytest.mark.parametrize("name", BAD_CLAIMS)
-async def test_forged_claims_sign_nobody_in(
-    world: World, browser: Browser, other: FakeOpenId, name: str
+@pytest.mark.parametrize(
+    ("claims", "header"), [({"nonce": "n"}, {}), ({"aud": "somebody-else"}, {}), ({}, {"alg": "none"})],
+    ids=["another nonce", "another audience", "alg none"],
+)
+async def test_forged_tokens_sign_nobody_in(
+    world: World, browser: Browser, other: FakeOpenId, claims: dict[str, Any], header: dict[str, Any]
 ) -> None:
-    """The signature is genuine, what it covers is not for us."""
-    other.claims = BAD_CLAIMS[name]
-    await _refused(browser, other)
-
-
-@pytest.mark.parametrize("name", BAD_HEADERS)
-async def test_odd_headers_sign_nobody_in(world: World, browser: Browser, other: FakeOpenId, name: str) -> None:
-    """Algorithms and keys are ours to choose."""
-    other.header = BAD_HEADERS[name]
+    """What the policy refuses becomes a page and no session; the rest of the forgeries are tried without a server."""
+    other.claims, other.header = claims, header
     await _refused(browser, other)
 
 
 @pytest.mark.parametrize(
-    "token", ["", "a.b.c", "not a token", "{}", "eyJhbGciOiJub25lIn0.e30."], ids=["", "abc", "text", "json", "none"]
+    "token", ["", "eyJhbGciOiJub25lIn0.e30."], ids=["nothing", "none"]
 )
 async def test_what_is_no_token_signs_nobody_in(
     world: World, browser: Browser, other: FakeOpenId, token: str
