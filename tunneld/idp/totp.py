@@ -42,7 +42,7 @@ def matching_step(seed: bytes, typed: str, now: int) -> int | None:
         return None
     present = now // PERIOD_S
     matching = [
-        step for step in range(present - WINDOW, present + WINDOW + 1)
+        step for step in range(max(present - WINDOW, 0), present + WINDOW + 1)
         if hmac.compare_digest(code_at(seed, step), code)
     ]
     return max(matching, default=None)
