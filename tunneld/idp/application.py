@@ -23,7 +23,7 @@ from tunneld.idp.guests.branding import branding_style
 from tunneld.idp.guests.my_apps import my_apps
 from tunneld.idp.guests.redeem import redeem
 from tunneld.idp.guests.sign_up import sign_up
-from tunneld.idp.metadata import discovery, key_set, logout
+from tunneld.idp.metadata import discovery, key_set, logout, userinfo
 from tunneld.idp.own_methods import security_info
 from tunneld.idp.pages import passkey_script, style_sheet
 from tunneld.idp.provider import Provider
@@ -32,7 +32,7 @@ from tunneld.idp.token import token
 from tunneld.model.reasons import Reason
 from tunneld.policy.refusals import refusal
 
-_OWN_APIS = ("/tunnel/v1/", "/devices/v1/")
+_OWN_APIS = ("/tunnel/v1/", "/devices/v1/", "/oidc/")
 
 _log = structlog.get_logger("idp")
 
@@ -44,6 +44,8 @@ ROUTES = [
     Route("/assets/passkey.js", passkey_script, methods=["GET"]),
     Route("/login.srf", passive_arrival, methods=["POST"]),
     Route("/{tenant}/federation/oauth2", openid_arrival, methods=["GET"]),
+    Route("/oidc/userinfo", userinfo, methods=["GET", "POST"]),
+    Route("/{tenant}/.well-known/openid-configuration", discovery, methods=["GET"]),
     Route("/{tenant}/v2.0/.well-known/openid-configuration", discovery, methods=["GET"]),
     Route("/{tenant}/discovery/v2.0/keys", key_set, methods=["GET"]),
     Route("/{tenant}/oauth2/v2.0/authorize", authorize, methods=["GET", "POST"]),

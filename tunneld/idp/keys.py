@@ -86,7 +86,7 @@ class KeyRing:
             found = keys.verifying[kid] = PublishedKey(kid, None, RSAKey.import_key(keys.public[kid]))
         return found
 
-    def jwks(self, tenant_id: str, issuer: str) -> dict[str, object]:
+    def jwks(self, tenant_id: str, issuer: str) -> dict[str, list[dict[str, str]]]:
         """Return the JWK set of a tenant. Each key names its issuer, so that it cannot speak for another tenant."""
         keys = self._tenants[tenant_id]
         return {"keys": [_jwk(keys.public[date.kid], date.kid, issuer) for date in keys.dates]}

@@ -46,6 +46,7 @@ class Caller:
     bound: bool
     contexts: frozenset[str] = frozenset()  # authentication contexts that were satisfied (`acrs`)
     capabilities: frozenset[str] = frozenset()  # what the client said that it can do (`xms_cc`)
+    client_id: str = ""
 
 
 def token_response(
@@ -116,7 +117,7 @@ def verify_bearer(provider: Provider, request: Request, audience: str) -> Caller
         raise ApiError(403, "Authorization_RequestDenied", "The user does not exist or is disabled.")
     return Caller(
         tenant, user, claims["iat"], "cnf" in claims, frozenset(claims.get("acrs", ())),
-        frozenset(claims.get("xms_cc", ())),
+        frozenset(claims.get("xms_cc", ())), claims["azp"],
     )
 
 
