@@ -7,17 +7,16 @@ at what evaluation cannot see: administrators, addresses, applications that regi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tunneld.policy.conditional_access.compiled import numbers
 from tunneld.policy.conditional_access.controls import Case, Demand, unmet
-from tunneld.policy.conditional_access.lint_rules import POLICY_RULES, TENANT_RULES
+from tunneld.policy.conditional_access.lint_rules import RULES, Encounter, Ground
 from tunneld.policy.conditional_access.lint_values import Finding, Severity
 from tunneld.policy.conditional_access.matching import Sight, matching_users
 from tunneld.policy.conditional_access.perfect import Visitor, perfect_subject, visitors
 from tunneld.policy.conditional_access.standing import stand
-from tunneld.policy.conditional_access.words import ControlKind
+from tunneld.policy.conditional_access.words import ControlKind, UserClass
 from tunneld.policy.directory import Tenant
 
 
@@ -76,9 +75,8 @@ _STRENGTH = Explanation(
 
 def lint_tenant(tenant: Tenant) -> tuple[Finding, ...]:
     """Return what is wrong with a tenant's policies that are enforced or reported, in a stable order."""
-    found = [*_unsatisfiable(tenant)]
-    found += [one for rule in POLICY_RULES for one in rule(tenant)]
-    found += [one for rule in TENANT_RULES for one in rule(tenant)]
+    ground, found = _survey(tenant)
+    found += [finding for rule in RULES for finding in rule(ground)]
     return tuple(sorted(found, key=lambda each: (each.severity is not Severity.LOCKOUT, each.rule, each.policies)))
 
 
@@ -87,23 +85,26 @@ def lint_policy(tenant: Tenant, policy_id: str) -> tuple[Finding, ...]:
     return tuple(each for each in lint_tenant(tenant) if policy_id in each.policies)
 
 
-def _unsatisfiable(tenant: Tenant) -> Iterator[Finding]:
+def _survey(tenant: Tenant) -> tuple[Ground, list[Finding]]:
+    """Put every visitor's perfect sign-in to the policies that are about them."""
     access = tenant.policy.conditional_access
+    about: dict[str, list[Encounter]] = {}
     who: dict[tuple[str, Explanation], dict[str, None]] = {}
     for visitor in visitors(tenant):
         subject = perfect_subject(tenant, visitor)
         standing = stand(subject)
-        sight = Sight(subject, standing, access)
-        for number in numbers(access.live & matching_users(sight)):
+        for number in numbers(access.live & matching_users(Sight(subject, standing, access))):
             policy = access.policies[number]
+            if visitor.sort is not UserClass.MEMBER:
+                about.setdefault(policy.id, []).append(Encounter(visitor, standing))
             for demand in unmet(Case(subject, standing, policy)):
-                if demand.code == _OWN_PASSWORD:
-                    continue
-                who.setdefault((policy.id, _explain(demand, visitor)), {})[visitor.name] = None
-    for (policy_id, explanation), names in who.items():
-        yield Finding(
-            explanation.rule, Severity.LOCKOUT, (policy_id,), tuple(names), explanation.message, explanation.mend
-        )
+                if demand.code != _OWN_PASSWORD:
+                    who.setdefault((policy.id, _explain(demand, visitor)), {})[visitor.name] = None
+    found = [
+        Finding(each.rule, Severity.LOCKOUT, (policy_id,), tuple(names), each.message, each.mend)
+        for (policy_id, each), names in who.items()
+    ]
+    return Ground(tenant, about), found
 
 
 def _explain(demand: Demand, visitor: Visitor) -> Explanation:

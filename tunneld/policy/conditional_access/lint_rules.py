@@ -1,18 +1,18 @@
-"""Rules of the linter that look at settings rather than at sign-ins. Each takes a tenant and yields findings."""
+"""Rules of the linter that look at settings rather than at sign-ins. Each yields findings."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from tunneld.policy.built_in_roles import BY_NAME
-from tunneld.policy.conditional_access.compiled import numbers
 from tunneld.policy.conditional_access.compiling import LOCATION, POLICY
 from tunneld.policy.conditional_access.documents import ConditionalAccessPolicy, Conditions, Locations
 from tunneld.policy.conditional_access.lint_values import Finding, Severity
 from tunneld.policy.conditional_access.matching import Sight, matching_users
-from tunneld.policy.conditional_access.perfect import Visitor, perfect_subject, visitors
+from tunneld.policy.conditional_access.perfect import Visitor, perfect_subject
 from tunneld.policy.conditional_access.references import NamedLocation
-from tunneld.policy.conditional_access.standing import stand
+from tunneld.policy.conditional_access.standing import Standing, stand
 from tunneld.policy.conditional_access.words import ALL, ALL_TRUSTED, REGISTER_SECURITY, UserClass
 from tunneld.policy.cross_tenant.effective import AccessType, B2BSetting
 from tunneld.policy.directory import Tenant
@@ -24,11 +24,27 @@ TERMS_OF_USE = "d52792f4-ba38-424d-8140-ada5b883f293"  # terms are accepted ther
 _ADMINISTRATOR = BY_NAME["global administrator"]
 _EVERYWHERE = (None, Locations(), Locations(include_locations=(ALL,)))
 
-Rule = Callable[[Tenant], Iterator[Finding]]
+@dataclass(frozen=True, slots=True)
+class Encounter:
+    """A visitor whom a policy is about, and what the tenant believes of them."""
+
+    visitor: Visitor
+    standing: Standing
 
 
-def _live(tenant: Tenant) -> Iterator[ConditionalAccessPolicy]:
-    for document in tenant.objects.get(POLICY, {}).values():
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """A tenant, and whom of its external visitors each policy is about, by policy id."""
+
+    tenant: Tenant
+    about: Mapping[str, Sequence[Encounter]]
+
+
+Rule = Callable[[Ground], Iterator[Finding]]
+
+
+def _live(ground: Ground) -> Iterator[ConditionalAccessPolicy]:
+    for document in ground.tenant.objects.get(POLICY, {}).values():
         assert isinstance(document, ConditionalAccessPolicy)
         if document.state != "disabled":
             yield document
@@ -43,21 +59,9 @@ def _asks_factor(document: ConditionalAccessPolicy) -> bool:
     return grant is not None and ("mfa" in grant.built_in_controls or grant.authentication_strength is not None)
 
 
-def _met_by(tenant: Tenant) -> dict[str, list[Visitor]]:
-    """Return which external visitors each policy is about, by policy id."""
-    access = tenant.policy.conditional_access
-    found: dict[str, list[Visitor]] = {}
-    for visitor in visitors(tenant):
-        if visitor.sort is UserClass.MEMBER:
-            continue
-        subject = perfect_subject(tenant, visitor)
-        for number in numbers(access.live & matching_users(Sight(subject, stand(subject), access))):
-            found.setdefault(access.policies[number].id, []).append(visitor)
-    return found
-
-
-def block_everybody(tenant: Tenant) -> Iterator[Finding]:
+def block_everybody(ground: Ground) -> Iterator[Finding]:
     """A block on everything needs an administrator who is exempt (Microsoft: emergency access accounts)."""
+    tenant = ground.tenant
     access = tenant.policy.conditional_access
     by_id = {policy.id: number for number, policy in enumerate(access.policies)}
     administrators = [user for user in tenant.users.values() if user.enabled and _administers(tenant, user.oid)]
@@ -66,7 +70,7 @@ def block_everybody(tenant: Tenant) -> Iterator[Finding]:
         for user in administrators
         for subject in [perfect_subject(tenant, Visitor(user.upn, UserClass.MEMBER, tenant.id, user=user))]
     ]
-    for document in _live(tenant):
+    for document in _live(ground):
         users, applications = document.conditions.users, document.conditions.applications
         everything = ALL in users.include_users and ALL in applications.include_applications
         if not _blocks(document) or not everything or not _unconditional(document.conditions):
@@ -96,11 +100,11 @@ def _unconditional(conditions: Conditions) -> bool:
     )  # fmt: skip
 
 
-def block_all_locations(tenant: Tenant) -> Iterator[Finding]:
+def block_all_locations(ground: Ground) -> Iterator[Finding]:
     """A block on locations means something only if some address is outside."""
-    known = tenant.objects.get(LOCATION, {}).values()
+    known = ground.tenant.objects.get(LOCATION, {}).values()
     trusted = any(isinstance(each, NamedLocation) and each.is_trusted for each in known)
-    for document in _live(tenant):
+    for document in _live(ground):
         locations = document.conditions.locations
         if not _blocks(document) or locations is None or ALL not in locations.include_locations:
             continue
@@ -112,10 +116,9 @@ def block_all_locations(tenant: Tenant) -> Iterator[Finding]:
             )
 
 
-def registration(tenant: Tenant) -> Iterator[Finding]:
+def registration(ground: Ground) -> Iterator[Finding]:
     """A policy on registering security information may ask for the very thing that is to be registered."""
-    about = _met_by(tenant)
-    for document in _live(tenant):
+    for document in _live(ground):
         actions = document.conditions.applications.include_user_actions
         if REGISTER_SECURITY not in actions or not (_asks_factor(document) or _blocks(document)):
             continue
@@ -125,23 +128,21 @@ def registration(tenant: Tenant) -> Iterator[Finding]:
             (False, "registrationNeedsItself",
              "The policy asks for a second factor, or blocks, before the first one can be registered."),
         ):  # fmt: skip
-            names = [each.name for each in about.get(document.id, ()) if _at_home(tenant, each) is trusted]
+            names = [
+                each.visitor.name for each in ground.about.get(document.id, ())
+                if (each.standing.mfa_place is Place.HOME) is trusted
+            ]  # fmt: skip
             if names:
                 mend = "Exclude guests and external users from the policy."
                 yield Finding(rule, Severity.LOCKOUT, (document.id,), tuple(names), message, mend)
 
 
-def _at_home(tenant: Tenant, visitor: Visitor) -> bool:
-    return stand(perfect_subject(tenant, visitor)).mfa_place is Place.HOME
-
-
-def factor_at_resource(tenant: Tenant) -> Iterator[Finding]:
+def factor_at_resource(ground: Ground) -> Iterator[Finding]:
     """A factor that guests have to register here: what home knows of them does not help."""
-    about = _met_by(tenant)
-    for document in _live(tenant):
+    for document in _live(ground):
         names = tuple(
-            each.name for each in about.get(document.id, ())
-            if not each.outside and stand(perfect_subject(tenant, each)).mfa_place is Place.RESOURCE
+            each.visitor.name for each in ground.about.get(document.id, ())
+            if not each.visitor.outside and each.standing.mfa_place is Place.RESOURCE
         )
         if not names or not _asks_factor(document):
             continue
@@ -158,18 +159,17 @@ def factor_at_resource(tenant: Tenant) -> Iterator[Finding]:
         )
 
 
-def applications_of_registration(tenant: Tenant) -> Iterator[Finding]:
+def applications_of_registration(ground: Ground) -> Iterator[Finding]:
     """Registering a factor and accepting terms go through two applications, which inbound lists have to let in."""
-    settings = tenant.policy.cross_tenant
-    about = _met_by(tenant)
-    for document in _live(tenant):
+    settings = ground.tenant.policy.cross_tenant
+    for document in _live(ground):
         grant = document.grant_controls
         needed = {ACCESS_PANEL} if _asks_factor(document) else set()
         needed |= {TERMS_OF_USE} if grant is not None and grant.terms_of_use else set()
         names = [
-            each.name for each in about.get(document.id, ())
-            if not each.outside and each.home != tenant.id
-            and any(_kept_out(settings.collaboration_inbound(each.home).value, one) for one in needed)
+            each.visitor.name for each in ground.about.get(document.id, ())
+            if each.visitor.home != ground.tenant.id
+            and any(_kept_out(settings.collaboration_inbound(each.visitor.home).value, one) for one in needed)
         ]
         if names:
             yield Finding(
@@ -179,31 +179,12 @@ def applications_of_registration(tenant: Tenant) -> Iterator[Finding]:
             )
 
 
-def outbound_applications(tenant: Tenant) -> Iterator[Finding]:
-    """The same seen from home: an outbound list may keep own users from registering elsewhere."""
-    settings = tenant.policy.cross_tenant
-    for partner in ("", *sorted(settings.partners)):
-        setting = settings.collaboration_outbound(partner)
-        if partner and setting.source != "partner":
-            continue
-        partly = setting.value.applications
-        if partly.everything or not all(_kept_out(setting.value, one) for one in (ACCESS_PANEL, TERMS_OF_USE)):
-            continue
-        where = f"tenant {partner}" if partner else "other tenants"
-        yield Finding(
-            "outboundApplicationsOfRegistration", Severity.WARNING, (), (f"own users who visit {where}",),
-            "Outbound access keeps own users from registering a factor or accepting terms there.",
-            f"Allow {ACCESS_PANEL} and {TERMS_OF_USE} in b2bCollaborationOutbound.applications.",
-        )
-
-
 def _kept_out(setting: B2BSetting, application: str) -> bool:
     targets = setting.applications
     listed = targets.everything or application in targets.ids
     return listed is (targets.access is AccessType.BLOCKED)
 
 
-POLICY_RULES: tuple[Rule, ...] = (
+RULES: tuple[Rule, ...] = (
     block_everybody, block_all_locations, registration, factor_at_resource, applications_of_registration,
 )
-TENANT_RULES: tuple[Rule, ...] = (outbound_applications,)

@@ -59,11 +59,37 @@ def visitors(tenant: Tenant) -> Iterator[Visitor]:
     if tenant.policy.collaboration.one_time_passcode:
         guest = replace(_member(UserType.GUEST), external=ExternalIdentity(SignInWay.MAIL, "", ""))
         yield Visitor("guests without a home tenant", UserClass.COLLABORATION_GUEST, tenant.id, True, guest)
+    yield from _residents(tenant)
+
+
+def _residents(tenant: Tenant) -> Iterator[Visitor]:
+    """Yield one of each sort of external users that no policy can tell apart: there may be thousands of guests."""
+    named = _named_users(tenant)
+    alike: dict[object, list[Visitor]] = {}
     for user in tenant.users.values():
         sort = classify(user, AccessPath.NONE)
         if sort is not UserClass.MEMBER and user.enabled:
             home = user.home[0] if user.home is not None else tenant.id
-            yield Visitor(user.upn, sort, home, user.external is not None, user)
+            own = user.oid if user.oid in named else ""
+            held = tenant.policy.roles.held.get(user.oid, frozenset())
+            key = (sort, home, user.external is not None, frozenset(user.groups), user.roles, held, own)
+            alike.setdefault(key, []).append(Visitor(user.upn, sort, home, user.external is not None, user))
+    for first, *others in alike.values():
+        yield replace(first, name=f"{first.name} and {len(others)} others") if others else first
+
+
+def _named_users(tenant: Tenant) -> set[str]:
+    lists = [
+        one for each in _documents(tenant)
+        for one in (each.conditions.users.include_users, each.conditions.users.exclude_users)
+    ]  # fmt: skip
+    return {user for each in lists for user in each}
+
+
+def _documents(tenant: Tenant) -> Iterator[ConditionalAccessPolicy]:
+    for document in tenant.objects.get(POLICY, {}).values():
+        assert isinstance(document, ConditionalAccessPolicy)
+        yield document
 
 
 def perfect_subject(tenant: Tenant, visitor: Visitor) -> Subject:
@@ -98,8 +124,7 @@ def _member(user_type: UserType) -> User:
 def _homes(tenant: Tenant) -> list[str]:
     """The tenants that settings or policies name, and one that stands for all others."""
     named = set(tenant.policy.cross_tenant.partners)
-    for document in tenant.objects.get(POLICY, {}).values():
-        assert isinstance(document, ConditionalAccessPolicy)
+    for document in _documents(tenant):
         external = document.conditions.users.include_guests_or_external_users
         if external is not None and external.external_tenants is not None:
             named.update(external.external_tenants.members or ())

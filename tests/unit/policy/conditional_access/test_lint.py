@@ -227,14 +227,6 @@ WARNINGS: dict[str, tuple[Tenant, set[str]]] = {
               default=replace(TRUSTED, collaboration_inbound=only(PANEL, access=AccessType.BLOCKED))),
         {"applicationsOfRegistration"},
     ),
-    "outbound list": (
-        world(partner=Settings(collaboration_outbound=only("x"))), {"outboundApplicationsOfRegistration"},
-    ),
-    "outbound list by default": (
-        world(default=Settings(collaboration_outbound=only("x"))), {"outboundApplicationsOfRegistration"},
-    ),
-    "outbound list with both": (world(partner=Settings(collaboration_outbound=only(PANEL, TERMS_APPLICATION))), set()),
-    "a partner without an outbound list": (world(partner=Settings()), set()),
 }  # fmt: skip
 
 
@@ -284,3 +276,18 @@ def test_findings_stand_in_a_fixed_order() -> None:
     assert found == lint_tenant(world(*reversed(bodies)))
     assert [each.severity for each in found] == ["lockout"] * 3 + ["warning"] * 3
     assert [each.policies[0] for each in found] == [policy_id(n) for n in (1, 2, 3)] * 2
+
+
+def test_guests_whom_no_policy_tells_apart_are_counted() -> None:
+    """A thousand guests are one sort; whoever is named by a policy, or has a role, is a sort of their own."""
+    guests = [person(f"g{n}", external=True, guest=True) for n in range(5)]
+    guests[4] = replace(guests[4], roles=frozenset({ADMINISTRATOR}))
+    at = world(policy(**GUESTS, grantControls=grant(**MFA_STRENGTH)), users=tuple(guests))
+    (finding,) = lint_policy(at, policy_id(1))[:1]
+    assert finding.locked_out == ("g0@x and 3 others", "g4@x")
+    named = "99999999-0000-4000-8000-00000000000a"
+    users = {"includeUsers": ["GuestsOrExternalUsers"], "excludeUsers": [named]}
+    exempt = replace(guests[3], oid=named)
+    at = world(policy(users=users, grantControls=grant(**MFA_STRENGTH)), users=(*guests[:3], exempt))
+    (finding,) = lint_policy(at, policy_id(1))[:1]
+    assert finding.locked_out == ("g0@x and 2 others",)
