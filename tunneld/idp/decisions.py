@@ -43,7 +43,8 @@ async def decide(
     user = provider.directory.user(question.account) if question.account else None
     name = user.upn if user else typed[:128]
     provider.records.sign_in(
-        question, outcome, now=provider.clock(), via=via, user=name, correlation_id=correlation_of(request)
+        question, outcome, provider.directory, via=via, user=name, correlation_id=correlation_of(request),
+        user_agent=request.headers.get("user-agent"),
     )
     if isinstance(outcome, Grant) and outcome.user.pending:  # both tenants suppress the prompt
         await accept(provider, outcome.tenant, outcome.user, None, correlation_id=correlation_of(request))

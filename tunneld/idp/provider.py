@@ -84,7 +84,7 @@ class Provider:
 
     async def close(self) -> None:
         """Close files and the database."""
-        self.records.close()
+        await self.records.close()
         await self.database.close()
 
     async def commit(

@@ -1,23 +1,45 @@
-"""The sign-in log and the audit log: JSON lines with one correlation id, and never a secret in them."""
+"""The sign-in log and the audit log: rows for the API, JSON lines for everybody else, and never a secret in them."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
+import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import structlog
+from sqlalchemy import delete
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tunneld.idp.audit_log import audit_record, audit_row, write_audits
+from tunneld.idp.audit_log import audit_record, audit_row, audits, guid_of, write_audits
 from tunneld.idp.changes import AuditEntry
 from tunneld.idp.database import Database
+from tunneld.idp.log_query import Condition, LogPage, query_log
+from tunneld.idp.own_activities import own_entry
+from tunneld.idp.sign_in_log import (
+    last_sign_ins,
+    question_row,
+    questions,
+    recorded_questions,
+    sign_in_row,
+    sign_ins,
+    write_sign_ins,
+)
 from tunneld.journal.records import LineFile
 from tunneld.journal.timestamps import rfc3339
 from tunneld.model.errors import DocumentError
+from tunneld.policy.directory import Directory
+from tunneld.policy.replay import RecordedSignIn
 from tunneld.policy.sign_in import Deny, Grant, SignInRequest
+from tunneld.policy.sign_in_record import Moment, records_of
+
+FLUSH_S = 0.2
+MAX_WAITING = 65_536  # rows; minutes of sign-ins while a database server restarts
 
 _log = structlog.get_logger("idp")
 
@@ -34,69 +56,85 @@ class PreparedAudits:
 
     def export(self) -> None:
         for row in self.rows:
-            _write_text(self.file, row["body"])
+            _write(self.file, row["body"])
+
+
+@dataclass(slots=True)
+class _Waiting:
+    sign_ins: list[dict[str, Any]] = field(default_factory=list)
+    questions: list[dict[str, Any]] = field(default_factory=list)
+    audits: list[dict[str, Any]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.sign_ins) + len(self.questions) + len(self.audits)
 
 
 class Records:
-    """Rows for the API, and two append-only files of the same records for everybody else.
+    """Two append-only files, written at once, and the rows of the same records, written a fifth of a second later.
 
-    A full disk loses lines of the files, and the program's log says so.
+    A sign-in does not wait for the disk; an audit record of a change is stored in the change's own transaction. A
+    full disk loses lines of the files, and the program's log says so.
     """
 
-    def __init__(
-        self, sign_ins: LineFile, audit: LineFile, database: Database, clock: Callable[[], float]
-    ) -> None:
-        self._sign_ins = sign_ins
-        self._audit = audit
+    def __init__(self, sign_in_file: LineFile, audit_file: LineFile, database: Database,
+                 clock: Callable[[], float]) -> None:
+        self._sign_in_file = sign_in_file
+        self._audit_file = audit_file
         self._database = database
         self._clock = clock
+        self._waiting = _Waiting()
+        self._flushing = asyncio.Lock()
 
     @classmethod
     def open(cls, directory: Path, database: Database, clock: Callable[[], float]) -> Records:
         """Open `sign-ins.jsonl` and `audit.jsonl` for appending (0600). Raises DocumentError."""
         try:
-            sign_ins, audit = LineFile(directory / "sign-ins.jsonl"), LineFile(directory / "audit.jsonl")
+            sign_in_file, audit_file = LineFile(directory / "sign-ins.jsonl"), LineFile(directory / "audit.jsonl")
         except OSError as error:
             raise DocumentError(str(error.filename or directory), "", str(error.strerror)) from None
-        return cls(sign_ins, audit, database, clock)
+        return cls(sign_in_file, audit_file, database, clock)
 
-    def close(self) -> None:
-        self._sign_ins.close()
-        self._audit.close()
+    async def close(self) -> None:
+        """Store what waits and close the files."""
+        try:
+            await self.flush()
+        except SQLAlchemyError as error:
+            _log.warning("records_lost", rows=len(self._waiting), error=type(error).__name__)
+        self._sign_in_file.close()
+        self._audit_file.close()
 
     def sign_in(
-        self, request: SignInRequest, outcome: Grant | Deny, *, now: float, via: str, user: str, correlation_id: str
+        self, request: SignInRequest, outcome: Grant | Deny, directory: Directory, *, via: str, user: str,
+        correlation_id: str, user_agent: str | None = None, session_id: str | None = None,
     ) -> None:
-        """Write one decision: who asked for what where, the answer, and the steps to it."""
-        denied = isinstance(outcome, Deny)
-        _write(
-            self._sign_ins,
-            {
-                "time": rfc3339(now),
-                "correlation_id": correlation_id,
-                "tenant": request.tenant,
-                "user": user,
-                "home": request.account[0] if request.account else None,
-                "client": request.client_id,
-                "audience": request.audience,
-                "via": via,
-                "result": "refused" if denied else "granted",
-                "code": outcome.code if isinstance(outcome, Deny) else 0,
-                "reason": str(outcome.reason) if isinstance(outcome, Deny) else None,
-                "trace": [step.to_json() for step in outcome.trace],
-            },
+        """Record one decision in every tenant that has a part in it. `user` is the name as it was typed, if it was."""
+        now = self._clock()
+        ids = tuple(str(uuid.uuid4()) for _ in range(3))
+        moment = Moment(
+            rfc3339(now), guid_of(correlation_id), via, user, ids, user_agent[:512] if user_agent else None, session_id
         )
+        at = int(now * 1_000_000)
+        for record in records_of(request, outcome, directory, moment):
+            _write(self._sign_in_file, json.dumps(record.body, separators=(",", ":")))
+            if record.tenant_id:
+                self._keep(self._waiting.sign_ins, sign_in_row(record, at))
+        tenant = directory.tenant(request.tenant)
+        if tenant is not None:
+            self._keep(self._waiting.questions, question_row(request, ids[0], at, tenant.version))
 
     def audit(self, activity: str, *, now: float, correlation_id: str, **details: object) -> None:
-        """Write one change of state: what happened, to whom."""
-        line = {"time": rfc3339(now), "correlation_id": correlation_id, "activity": activity}
-        _write(self._audit, {**line, **details})
+        """Record what this server did by itself or for a user: no change of the directory's objects."""
+        entry = own_entry(activity, details)
+        prepared = self.prepare([entry], now, correlation_id)
+        prepared.export()
+        for row in prepared.rows:
+            self._keep(self._waiting.audits, row)
 
     def prepare(self, entries: Sequence[AuditEntry], now: float, correlation_id: str) -> PreparedAudits:
         """Make the records of a write, to be stored in its transaction."""
         records = [audit_record(entry, now=now, correlation_id=correlation_id) for entry in entries]
         rows = [audit_row(record, entry, now) for record, entry in zip(records, entries, strict=True)]
-        return PreparedAudits(self._audit, rows)
+        return PreparedAudits(self._audit_file, rows)
 
     async def store_audits(self, entries: Sequence[AuditEntry], correlation_id: str) -> None:
         """Store audit records that belong to no change of the directory's objects."""
@@ -105,13 +143,76 @@ class Records:
             await prepared.insert(connection)
         prepared.export()
 
+    async def sign_ins(
+        self, tenant_id: str, *, where: Sequence[Condition] = (), top: int = 100, after: str = ""
+    ) -> LogPage:
+        """Return a page of a tenant's sign-ins, newest first."""
+        await self.flush()
+        return await query_log(self._database, sign_ins, tenant_id, where=where, top=top, after=after)
 
-def _write(file: LineFile, line: dict[str, object]) -> None:
-    _write_text(file, json.dumps(line, separators=(",", ":")))
+    async def audits(
+        self, tenant_id: str, *, where: Sequence[Condition] = (), top: int = 100, after: str = ""
+    ) -> LogPage:
+        """Return a page of a tenant's audit records, newest first."""
+        await self.flush()
+        return await query_log(self._database, audits, tenant_id, where=where, top=top, after=after)
+
+    async def questions(
+        self, tenant_id: str, *, since: int | None = None, until: int | None = None, newest: int = 1000
+    ) -> list[RecordedSignIn]:
+        """Return sign-ins to a tenant as they can be asked again."""
+        await self.flush()
+        return await recorded_questions(self._database, tenant_id, since=since, until=until, newest=newest)
+
+    async def last_seen(self, tenant_id: str) -> dict[str, int]:
+        """Return by object id when somebody was last let in, in seconds since the epoch."""
+        await self.flush()
+        return await last_sign_ins(self._database, tenant_id)
+
+    async def run(self) -> None:
+        """Store what waits, for ever. A database that is away is tried again."""
+        while True:
+            await asyncio.sleep(FLUSH_S)
+            try:
+                await self.flush()
+            except SQLAlchemyError as error:
+                _log.warning("records_waiting", rows=len(self._waiting), error=type(error).__name__)
+
+    async def flush(self) -> None:
+        """Store what waits, in one transaction."""
+        async with self._flushing:
+            batch, self._waiting = self._waiting, _Waiting()
+            if not len(batch):
+                return
+            stored = False
+            try:
+                async with self._database.transaction() as connection:
+                    await write_sign_ins(connection, batch.sign_ins, batch.questions)
+                    await write_audits(connection, batch.audits)
+                stored = True
+            finally:
+                if not stored:
+                    later = self._waiting
+                    self._waiting = _Waiting(
+                        batch.sign_ins + later.sign_ins, batch.questions + later.questions, batch.audits + later.audits
+                    )
+
+    async def sweep(self, before: int) -> None:
+        """Delete records from before a time in seconds; the files are for somebody else to rotate."""
+        async with self._database.transaction() as connection:
+            for table in (sign_ins, questions, audits):
+                await connection.execute(delete(table).where(table.c.at < before * 1_000_000))
+
+    def _keep(self, rows: list[dict[str, Any]], row: dict[str, Any]) -> None:
+        if len(self._waiting) < MAX_WAITING:
+            rows.append(row)
+        else:
+            _log.warning("record_lost", error="too many records wait for the database")
 
 
-def _write_text(file: LineFile, text: str) -> None:
+def _write(file: LineFile, text: str) -> None:
     try:
-        file.write(text.encode("ascii") + b"\n")
+        file.write(text.encode("ascii", "backslashreplace") + b"\n")
     except OSError as error:
-        _log.warning("record_lost", error=error.strerror)
+        with contextlib.suppress(OSError):
+            _log.warning("record_lost", error=error.strerror)

@@ -79,9 +79,10 @@ async def serve(settings: IdpSettings, *, ready: Callable[[str], None], stop: as
             identity = group.create_task(_watch_identity(settings, config))
             sweep = group.create_task(_sweep(provider))
             upkeep = group.create_task(keep_up(provider))
+            records = group.create_task(provider.records.run())
             end = group.create_task(_end(listener, stop))
             await listener.serve(sockets=[listening])
-            for task in (directory, identity, sweep, upkeep, end):
+            for task in (directory, identity, sweep, upkeep, records, end):
                 task.cancel()
     finally:
         listening.close()
@@ -151,6 +152,7 @@ async def _sweep(provider: Provider) -> None:
     while True:
         await asyncio.sleep(SWEEP_S)
         await provider.store.sweep(provider.now())
+        await provider.records.sweep(provider.now() - provider.settings.lifetimes.log)
 
 
 def _listen(settings: IdpSettings) -> socket.socket:

@@ -32,6 +32,7 @@ class Lifetimes(Section):
     certificate: Annotated[int, Field(ge=60, le=8 * 3600)] = 8 * 3600
     device_code: Annotated[int, Field(ge=10, le=3600)] = 900
     key: Positive = 30 * DAY  # how long a signing key signs
+    log: Positive = 30 * DAY  # how long sign-in and audit records are kept; the product's with a P1 licence
     key_ahead: Positive = DAY  # how long it is published before; verifiers refresh hourly
 
 
