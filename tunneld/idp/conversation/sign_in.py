@@ -65,6 +65,7 @@ def _page(talk: Conversation, username: str, error: str, lead: str = "") -> Resp
         # By domain, not by account: the page must look the same for accounts that do not exist.
         "home": _display_name(home), "branding": branding, "style": style_url(home or wanted.tenant),
         "passcodes": wanted.tenant.policy.collaboration.one_time_passcode,
+        "personal": wanted.tenant.policy.cross_tenant.redemption_order().value.fallback != "emailOneTimePasscode",
     }
     return talk.page("sign_in.html", values)
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from starlette.responses import Response
 
-from tunneld.idp.accounts import MAX_PASSWORD
 from tunneld.idp.answers import correlation_of
 from tunneld.idp.conversation.turns import Conversation
 from tunneld.idp.decisions import decide, first_question
@@ -18,7 +17,7 @@ from tunneld.idp.federation.begin import begin_for_address, return_path
 from tunneld.idp.guests import guest_objects
 from tunneld.idp.guests.letters import passcode_letter
 from tunneld.idp.guests.outbox import post
-from tunneld.idp.guests.personal import MIN_PASSWORD, create_personal_account, personal_account
+from tunneld.idp.guests.personal import MAX_PASSWORD, MIN_PASSWORD, create_personal_account, personal_account
 from tunneld.idp.guests.tickets import invitation_of
 from tunneld.idp.guests.ways import choice_for, may_use
 from tunneld.idp.pages import LOCKED, WRONG_CREDENTIALS

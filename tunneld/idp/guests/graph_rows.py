@@ -21,6 +21,7 @@ from tunneld.idp.graph.resource import (
 )
 from tunneld.idp.graph.rows_access import permissions
 from tunneld.idp.graph.writing import update_object
+from tunneld.idp.guests.delegation import assign_guest, unassign_guest
 from tunneld.idp.guests.invitations import create_invitation, get_invitation, list_invitations
 from tunneld.policy.guests.branding import OrganizationalBranding
 from tunneld.policy.guests.invitation_object import Invitation, InvitationRequest
@@ -95,6 +96,10 @@ def guest_operations() -> list[Operation]:
                   listing=True, tag="invitation"),
         Operation("GET", "/invitations/{id}", get_invitation, "Get an invitation of the caller's.", result=Invitation,
                   tag="invitation"),
+        Operation("PUT", "/applications/{id}/guests/{user}", assign_guest, "Assign a guest to an owned application.",
+                  answer=204, tag="application"),
+        Operation("DELETE", "/applications/{id}/guests/{user}", unassign_guest, "Take a guest off an application.",
+                  answer=204, tag="application"),
         Operation("GET", BRANDING.item, _get_branding, "Get the organization's branding.", read,
                   result=OrganizationalBranding, tag="organizationalBranding", row=BRANDING),
         Operation("PATCH", BRANDING.item, _update_branding, "Change the organization's branding.", update,

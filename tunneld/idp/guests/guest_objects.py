@@ -47,6 +47,12 @@ def accepted(now: float) -> Part:
     return {"externalUserState": str(ExternalState.ACCEPTED), "externalUserStateChangeDateTime": rfc3339(now)}
 
 
+def mails(user: User, address: str) -> Part:
+    """The addresses of somebody who is invited at `address`: that one first, the others beside it."""
+    others = {mail.lower() for mail in (user.mail, *user.other_mails) if mail} - {address}
+    return {"mail": address, "otherMails": sorted(others)}
+
+
 def home_link(directory: Directory, address: str) -> Part:
     """The link to the account that an address names in another tenant; no link where it names none."""
     account = directory.account(address) if address else None

@@ -162,10 +162,9 @@ def _internal(call: Call, inviter: User, request: InvitationRequest) -> _Plan:
     if user.home is not None or user.external is not None or user.external_state is not None:
         raise ApiError(400, "userExists", "The user is an external one already; resetRedemption changes the account.")
     address = request.invited_user_email_address
-    mails = {"mail": address} if not user.mail else {"otherMails": sorted({*user.other_mails, address})}
     document = {
-        **mails, **guest_objects.pending(call.provider.clock()), **guest_objects.no_identity(call.tenant),
-        **guest_objects.home_link(call.directory, address),
+        **guest_objects.mails(user, address), **guest_objects.pending(call.provider.clock()),
+        **guest_objects.no_identity(call.tenant), **guest_objects.home_link(call.directory, address),
     }
     return _Plan(user.oid, document, "Invite internal user to B2B collaboration", False)
 
@@ -187,8 +186,8 @@ def _reset(call: Call, inviter: User, request: InvitationRequest) -> _Plan:
     if address not in {mail.lower() for mail in (user.mail, *user.other_mails)}:
         raise ApiError(400, "addressUnknown", "The address must be in mail or otherMails of the user.")
     document = {
-        **guest_objects.pending(call.provider.clock()), **guest_objects.no_identity(call.tenant),
-        **guest_objects.home_link(call.directory, address),
+        **guest_objects.mails(user, address), **guest_objects.pending(call.provider.clock()),
+        **guest_objects.no_identity(call.tenant), **guest_objects.home_link(call.directory, address),
     }
     return _Plan(user.oid, document, "Invite external user with reset invitation status", False)
 

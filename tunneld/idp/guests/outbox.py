@@ -8,6 +8,7 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import formatdate
+from itertools import count
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -17,6 +18,7 @@ from tunneld.journal.files import write_atomic
 from tunneld.policy.directory import Tenant
 
 NAME = "outbox"
+_numbers = count()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +40,12 @@ def outbox_of(provider: Provider) -> Path:
 
 
 async def post(provider: Provider, letter: Letter) -> None:
-    """Write a message into the outbox as `<milliseconds>-<random>.eml` (RFC 5322), readable by its owner alone."""
+    """Write a message into the outbox as `<milliseconds>-<number>-<random>.eml` (RFC 5322), for its owner alone.
+
+    The number keeps the order of messages of one millisecond.
+    """
     message = compose(letter, urlsplit(provider.base_url).hostname or "localhost", provider.clock())
-    path = outbox_of(provider) / f"{int(provider.clock() * 1000):014d}-{new_id()}.eml"
+    path = outbox_of(provider) / f"{int(provider.clock() * 1000):014d}-{next(_numbers):06d}-{new_id()}.eml"
     await asyncio.to_thread(_write, path, bytes(message))
 
 
@@ -56,8 +61,8 @@ def compose(letter: Letter, host: str, now: float) -> EmailMessage:
     message["Date"] = formatdate(now)
     message["Message-ID"] = f"<{new_id()}@{host}>"
     message["Auto-Submitted"] = "auto-generated"  # RFC 3834 §5: nobody's out-of-office reply should come back
-    message["Content-Language"] = letter.language
     message.set_content(letter.text)
+    message["Content-Language"] = letter.language
     return message
 
 

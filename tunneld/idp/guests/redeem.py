@@ -109,11 +109,12 @@ class _Redemption:
         address = self._invitation.invited_user_email_address
         errand = Errand(
             Wanted(self._tenant, client, ACCESS_PANEL), (("ticket", fields.get("ticket", "")),), self._conclude,
-            self._refuse, login_hint=address, redirect_uri=self._invitation.invite_redirect_url, via="redemption_",
+            self._refuse, redirect_uri=self._invitation.invite_redirect_url, via="redemption_",
         )
         factors = {**BOOK.first_factors, "use_home": self._use_home, "sign_in": self._sign_in}
         book = replace(BOOK, sign_in=self._show, first_factors=factors)
-        return Conversation(self._provider, self._request, errand, fields, book)
+        # No hint: it would hold a guest's own session against the home account of the same address.
+        return Conversation(self._provider, self._request, errand, {"username": address, **fields}, book)
 
     async def _is_invited(self, session: Session | None) -> bool:
         """Tell whether a session is the invited person's: of the guest, or of the account at home."""
