@@ -83,8 +83,7 @@ async def offboard(call: Call) -> Response:
 
 async def ghost_guests(call: Call) -> Response:
     """Answer the guests whom nobody has seen for `days`. Not in Microsoft Graph."""
-    days = _days(call)
-    seen = await last_sign_ins(call.provider.database, call.tenant.id)
+    days, seen = _days(call), await _last_seen(call)
     found = ghosts(call.tenant, seen, now=call.provider.now(), days=days)
     return JSONResponse({"days": days, "value": [_ghost(ghost) for ghost in found]})
 
@@ -95,7 +94,7 @@ async def begin_review(call: Call) -> Response:
     now, key = call.provider.now(), str(uuid.uuid4())
     document = {**wanted.to_json(), "id": key, "createdDateTime": as_time(now)}
     draft = _judged_review(document)
-    review = open_review(draft, call.tenant, await last_sign_ins(call.provider.database, call.tenant.id), now)
+    review = open_review(draft, call.tenant, await _last_seen(call), now)
     target = AuditTarget(key, review.display_name, REVIEWS.audit.target)
     await save(call, [Change(ObjectRef(call.tenant.id, REVIEWS.kind, key), review)],
                [entry(call, REVIEWS, REVIEWS.audit.create, [target])])
@@ -130,6 +129,11 @@ async def apply_review(call: Call) -> Response:
     except StaleError:
         raise ApiError(409, "concurrentChange", "The review is being changed by others. Try again.") from None
     return JSONResponse({"removed": gone, "kept": len(review.decisions) - len(gone)})
+
+
+async def _last_seen(call: Call) -> dict[str, int]:
+    await call.provider.records.flush()  # the latest sign-ins may wait to be stored
+    return await last_sign_ins(call.provider.database, call.tenant.id)
 
 
 def held_by(tenant: Tenant, oid: str) -> list[ObjectRef]:

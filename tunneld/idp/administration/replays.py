@@ -37,6 +37,7 @@ async def replay_sign_ins(call: Call) -> Response:
     before, after = call.directory, candidate_directory(call, asked.candidate)
     since = moment(asked.since) if asked.since else None
     until = moment(asked.until) if asked.until else None
+    await call.provider.records.flush()  # the latest sign-ins may wait to be stored
     database = call.provider.database
     records = await recorded_questions(database, call.tenant.id, since=since, until=until, newest=asked.newest)
     # A decision takes a fraction of a millisecond, twenty thousand of them take seconds: not on the loop.
