@@ -19,22 +19,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tunneld.idp.audit_log import audit_record, audit_row, audits, guid_of, write_audits
 from tunneld.idp.changes import AuditEntry
 from tunneld.idp.database import Database
-from tunneld.idp.log_query import Condition, LogPage, query_log
 from tunneld.idp.own_activities import own_entry
-from tunneld.idp.sign_in_log import (
-    last_sign_ins,
-    question_row,
-    questions,
-    recorded_questions,
-    sign_in_row,
-    sign_ins,
-    write_sign_ins,
-)
+from tunneld.idp.sign_in_log import question_row, questions, sign_in_row, sign_ins, write_sign_ins
 from tunneld.journal.records import LineFile
 from tunneld.journal.timestamps import rfc3339
 from tunneld.model.errors import DocumentError
 from tunneld.policy.directory import Directory
-from tunneld.policy.replay import RecordedSignIn
 from tunneld.policy.sign_in import Deny, Grant, SignInRequest
 from tunneld.policy.sign_in_record import Moment, records_of
 
@@ -142,32 +132,6 @@ class Records:
         async with self._database.transaction() as connection:
             await prepared.insert(connection)
         prepared.export()
-
-    async def sign_ins(
-        self, tenant_id: str, *, where: Sequence[Condition] = (), top: int = 100, after: str = ""
-    ) -> LogPage:
-        """Return a page of a tenant's sign-ins, newest first."""
-        await self.flush()
-        return await query_log(self._database, sign_ins, tenant_id, where=where, top=top, after=after)
-
-    async def audits(
-        self, tenant_id: str, *, where: Sequence[Condition] = (), top: int = 100, after: str = ""
-    ) -> LogPage:
-        """Return a page of a tenant's audit records, newest first."""
-        await self.flush()
-        return await query_log(self._database, audits, tenant_id, where=where, top=top, after=after)
-
-    async def questions(
-        self, tenant_id: str, *, since: int | None = None, until: int | None = None, newest: int = 1000
-    ) -> list[RecordedSignIn]:
-        """Return sign-ins to a tenant as they can be asked again."""
-        await self.flush()
-        return await recorded_questions(self._database, tenant_id, since=since, until=until, newest=newest)
-
-    async def last_seen(self, tenant_id: str) -> dict[str, int]:
-        """Return by object id when somebody was last let in, in seconds since the epoch."""
-        await self.flush()
-        return await last_sign_ins(self._database, tenant_id)
 
     async def run(self) -> None:
         """Store what waits, for ever. A database that is away is tried again."""

@@ -77,6 +77,7 @@ def log_operations(log: LogTable, path: str, permission: str, noun: str) -> list
 
 async def read_page(call: Call, log: LogTable, query: Query, *, newest_first: bool) -> Page:
     """Read until the page is full, the log ends, or the window is used up."""
+    await call.provider.records.flush()  # the newest may still wait to be stored
     columns = log.table.c
     order = (columns.at.desc(), columns.id.desc()) if newest_first else (columns.at, columns.id)
     statement = select(columns.id, columns.at, columns.body).where(columns.tenant_id == call.tenant.id)
