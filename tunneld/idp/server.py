@@ -18,6 +18,7 @@ import uvloop
 
 from tunneld.idp.administration.upkeep import keep_up
 from tunneld.idp.application import build_application
+from tunneld.idp.evidence import sweep as sweep_evidence
 from tunneld.idp.https_identity import identity_watch, read_identity
 from tunneld.idp.provider import Provider
 from tunneld.idp.settings import IdpSettings, load_settings
@@ -152,6 +153,7 @@ async def _sweep(provider: Provider) -> None:
     while True:
         await asyncio.sleep(SWEEP_S)
         await provider.store.sweep(provider.now())
+        await sweep_evidence(provider.database)  # after the sessions that it belongs to
         await provider.records.sweep(provider.now() - provider.settings.lifetimes.log)
 
 
