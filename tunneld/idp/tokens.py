@@ -93,8 +93,10 @@ def access_lifetime(provider: Provider, grant: Grant, capabilities: Collection[s
 
 
 def _granted_scope(grant: Grant, scope: ScopeRequest) -> str:
+    """Return the scope of the answer. `.default` comes back as it was asked for: clients look it up in their caches."""
     resource = [f"api://{grant.resource.id}/{word}" for word in grant.resource.scope.split()]
-    return " ".join([*sorted(scope.openid), *resource])
+    asked = [word for word in scope.text.split() if word.endswith("/.default")]
+    return " ".join([*sorted(scope.openid), *resource, *asked])
 
 
 def bearer_claims(provider: Provider, request: Request) -> dict[str, Any]:  # JSON
