@@ -6,7 +6,7 @@ authenticationContextClassReference, agreement.
 
 from __future__ import annotations
 
-from ipaddress import ip_network
+from ipaddress import IPv6Network, ip_network
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
@@ -26,13 +26,18 @@ ContextId = Annotated[str, StringConstraints(pattern=r"^c[1-9][0-9]?$")]
 
 IP_LOCATION = "#microsoft.graph.ipNamedLocation"
 COUNTRY_LOCATION = "#microsoft.graph.countryNamedLocation"
+_MAPPED = 96  # bits before the IPv4 address in an IPv4-mapped one (RFC 4291 §2.5.5.2)
 _RANGE_TYPES = ("#microsoft.graph.iPv4CidrRange", "#microsoft.graph.iPv6CidrRange")
 
 
 def _network(text: str) -> str:
     if len(text) > 64 or "/" not in text:
         raise ValueError("not an address range such as 203.0.113.0/24")
-    return str(ip_network(text, strict=False))
+    network = ip_network(text, strict=False)
+    mapped = network.network_address.ipv4_mapped if isinstance(network, IPv6Network) else None
+    if mapped is not None and network.prefixlen >= _MAPPED:
+        return f"{mapped}/{network.prefixlen - _MAPPED}"  # clients' addresses are compared as IPv4, too
+    return str(network)
 
 
 def _known_combination(text: str) -> str:

@@ -282,6 +282,17 @@ def test_named_locations_are_told_by_type_or_by_members() -> None:
 
 
 @pytest.mark.parametrize(
+    ("written", "kept"),
+    [("203.0.113.9/24", "203.0.113.0/24"), ("2001:DB8::1/32", "2001:db8::/32"), ("::/0", "::/0"),
+     ("::ffff:203.0.113.9/120", "203.0.113.0/24"), ("::ffff:0:0/96", "0.0.0.0/0"), ("::ffff:0:0/95", "::fffe:0:0/95")],
+)  # fmt: skip
+def test_ranges_are_kept_as_networks(written: str, kept: str) -> None:
+    """Host bits are dropped, and IPv4 inside IPv6 is IPv4."""
+    body = MODELS[LOCATION].model_validate({**IP, "ipRanges": [{"cidrAddress": written}]}).to_json()
+    assert body["ipRanges"][0]["cidrAddress"] == kept
+
+
+@pytest.mark.parametrize(
     ("kind", "body"),
     [
         (LOCATION, {**IP, "ipRanges": []}),
@@ -381,3 +392,37 @@ def test_a_changed_strength_takes_effect_in_the_policies_that_name_it(directory:
 def test_all_kinds_are_in_the_table() -> None:
     """The admin API finds them by name."""
     assert {POLICY, LOCATION, STRENGTH, CONTEXT, AGREEMENT} <= KINDS.keys()
+
+
+JUNK: tuple[Any, ...] = (
+    None, 1, 1.5, True, [], {}, "", "x" * 5000, "\x00", [None], [1], {"a": 1}, "\ud800", [[[[]]]], float("inf"), 10**40,
+)  # fmt: skip
+
+
+def places(body: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Every member and item of a body, however deep."""
+    items = body.items() if isinstance(body, dict) else enumerate(body) if isinstance(body, list) else ()
+    return [place for key, value in items for place in ((*at, key), *places(value, (*at, key)))]
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [(POLICY, FULL), (LOCATION, IP), (LOCATION, COUNTRIES), (STRENGTH, STRENGTH_BODY), (CONTEXT, CONTEXT_BODY),
+     (AGREEMENT, AGREEMENT_BODY)],
+)  # fmt: skip
+def test_junk_in_any_place(directory: Directory, kind: str, body: Json) -> None:
+    """Any value anywhere is refused with a sentence, or saved and shown again as it was taken."""
+    for *parents, last in places(body):
+        for junk in JUNK:
+            changed_body = copy.deepcopy(body)
+            at: Any = changed_body
+            for name in parents:
+                at = at[name]
+            at[last] = junk
+            try:
+                value = MODELS[kind].model_validate(changed_body)
+            except ValidationError:
+                continue
+            assert MODELS[kind].model_validate(value.to_json()).to_json() == value.to_json()
+            after = change_directory(directory, [Change(ObjectRef(RESOURCE, kind, body["id"]), value)])
+            assert isinstance(after, Directory | Conflict)
