@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bench import classify, forward, gate, measures, plot, profile, report, results, switch
+from bench import classify, decisions, forward, gate, measures, plot, profile, report, results, switch
 from bench.children import ChildError
 from bench.forward import SHORT_SYSTEMS, say
 from bench.headlines import GATED, OURS, Row
@@ -25,6 +25,14 @@ def run_classify(folder: Path, *, short: bool) -> bool:
     results.write(folder / "classify.json", result)
     print(classify.classify_table(result), flush=True)
     draw(plot.draw_classify, result, folder / "classify.svg")
+    return True
+
+
+def run_decisions(folder: Path, *, short: bool) -> bool:
+    """Run the benchmark of the sign-in decision."""
+    result = decisions.measure(decisions.SHORT if short else decisions.FULL)
+    results.write(folder / "decisions.json", result)
+    print(decisions.decisions_table(result), flush=True)
     return True
 
 
@@ -74,6 +82,7 @@ def run_profile(folder: Path, *, short: bool) -> bool:
 
 BENCHMARKS: dict[str, Callable[..., bool]] = {
     "classify": run_classify,
+    "decisions": run_decisions,
     "forward": run_forward,
     "switch": run_switch,
     "profile": run_profile,
@@ -91,7 +100,14 @@ def classify_ratios(result: Row) -> dict[str, float]:
     return {f"growth of {name}": result["growth"][name] for name in ("uncached_hit_ns", "uncached_miss_ns")}
 
 
-JUDGED: dict[str, Callable[[Row], dict[str, float]]] = {"classify": classify_ratios, "forward": forward_ratios}
+def decisions_ratios(result: Row) -> dict[str, float]:
+    """Return how much dearer a decision is with many partners than with one."""
+    return {"growth of decision_us": result["growth"]["decision_us"]}
+
+
+JUDGED: dict[str, Callable[[Row], dict[str, float]]] = {
+    "classify": classify_ratios, "decisions": decisions_ratios, "forward": forward_ratios,
+}
 
 
 def judge(folder: Path, name: str) -> bool:

@@ -77,6 +77,16 @@ def classify_goals(result: Row) -> Iterator[Goal]:
     yield Goal(f"compiling {int(count):,} rules", 5, None, sizes[count]["compile_s"], "s")
 
 
+def decisions_goals(result: Row) -> Iterator[Goal]:
+    """Yield the goals of the sign-in decision: 5,000 a second, and its cost hardly growing with the partners."""
+    count = max(result["sizes"], key=int)
+    policies = result["plan"]["policies"]
+    name = f"sign-in decision, {int(count):,} partners, {policies} policies"
+    yield Goal(name, 200, None, result["sizes"][count]["decision_us"], "µs")
+    yield Goal(f"its cost compared with {result['growth']['from']} partner", 1.5, None,
+               result["growth"]["decision_us"], "times")
+
+
 def goal_table(goals: list[Goal]) -> str:
     """Return the goals as a table, and in a sentence what was missed and by how much."""
     missed = [

@@ -8,11 +8,13 @@ from pathlib import Path
 
 from bench import results
 from bench.classify import classify_table
-from bench.goals import Goal, classify_goals, forward_goals, goal_table, switch_goals
+from bench.decisions import decisions_table
+from bench.goals import Goal, classify_goals, decisions_goals, forward_goals, goal_table, switch_goals
 from bench.headlines import Row
 from bench.switch import switch_table
 from bench.tables import cost_table, idle_table, pace_table, profile_table, ratio_table, system_table
 
+RESULTS = ("forward", "switch", "classify", "decisions", "profile")
 README = results.BENCH / "README.md"
 NOTHING = "_Not measured yet._"
 
@@ -31,10 +33,11 @@ def fill(text: str, blocks: Mapping[str, str]) -> str:
 
 def blocks(found: Mapping[str, Row | None]) -> dict[str, str]:
     """Return every generated part, from the results that there are."""
-    forward, switch, classify, profile = (found[name] for name in ("forward", "switch", "classify", "profile"))
+    forward, switch, classify, decisions, profile = (found.get(name) for name in RESULTS)
     goals: list[Goal] = []
     goals += forward_goals(forward) if forward else []
     goals += classify_goals(classify) if classify else []
+    goals += decisions_goals(decisions) if decisions else []
     goals += switch_goals(switch) if switch else []
     return {
         "machine": _machine(forward) if forward else NOTHING,
@@ -45,6 +48,7 @@ def blocks(found: Mapping[str, Row | None]) -> dict[str, str]:
         "idle": idle_table(forward) if forward else NOTHING,
         "direct": _direct(forward) if forward else NOTHING,
         "classify": classify_table(classify) if classify else NOTHING,
+        "decisions": decisions_table(decisions) if decisions else NOTHING,
         "switch": _switch(switch) if switch else NOTHING,
         "profile": profile_table(profile) if profile else NOTHING,
     }
@@ -75,7 +79,7 @@ def _switch(result: Row) -> str:
 
 def write(folder: Path = results.COMMITTED, readme: Path = README) -> None:
     """Bring the README up to date with the result files in the folder."""
-    found = {name: results.read(folder / f"{name}.json") for name in ("forward", "switch", "classify", "profile")}
+    found = {name: results.read(folder / f"{name}.json") for name in RESULTS}
     readme.write_text(fill(readme.read_text(), blocks(found)))
 
 

@@ -86,7 +86,7 @@ def test_a_run_becomes_the_one_to_compare_with(tmp_path: Path, monkeypatch: pyte
 
 def test_the_committed_baselines_hold_every_judged_figure() -> None:
     """A baseline without a figure would let that figure rot unseen."""
-    for name, expected in (("forward", 4), ("classify", 2)):
+    for name, expected in (("forward", 4), ("classify", 2), ("decisions", 1)):
         baseline = results.read(results.COMMITTED / f"{name}-short.json")
         assert baseline is not None, name
         assert len(command.JUDGED[name](baseline)) == expected
