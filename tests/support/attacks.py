@@ -1,6 +1,7 @@
 """Tokens that must be refused, as data: what an attacker, a careless issuer or a broken clock could send.
 
-Each row is a name, the token, and the reason expected. The names begin with the attack's class.
+Each row is a name, the token, the reason expected, and the class of the attack: A1 to A22 of the list in
+`docs/tokens.md`. What is no token by itself (headers A21, the authorization server's A18, A22) has rows of its own.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from cryptography.hazmat.primitives import hashes, serialization
@@ -36,15 +37,51 @@ class Attack(NamedTuple):
     name: str
     token: str
     reason: Reason
+    kind: str = ""  # A1 … A20
 
 
 def attacks() -> Iterator[Attack]:
-    """Return the whole corpus."""
-    for group in (
-        _algorithms, _key_confusion, _foreign_keys, _key_ids, _critical, _serializations, _issuers, _tenants,
-        _audiences, _other_kinds, _times, _duplicates, _encodings, _base64, _bombs, _swaps, _claim_types,
-    ):
-        yield from group()
+    """Return the whole corpus of tokens."""
+    for kind, groups in GROUPS.items():
+        for group in groups:
+            for attack in group():
+                yield attack._replace(kind=_kinds_apart(attack, kind))
+
+
+def _kinds_apart(attack: Attack, kind: str) -> str:
+    """Some generators yield rows of two classes side by side."""
+    if kind == "A9" and "concrete issuer" in attack.name:
+        return "A10"
+    return "A19" if kind == "A12" and ("app-only" in attack.name or "idtyp" in attack.name) else kind
+
+
+class Header(NamedTuple):
+    """One request whose authorization is smuggled (A21): its header fields as (name, value) bytes."""
+
+    name: str
+    fields: tuple[tuple[bytes, bytes], ...]
+
+
+def smuggled(token: str) -> Iterator[Header]:
+    """Return the ways to say a good token so that two parsers read two things."""
+    good, other = token.encode(), b"e30.e30.e30"
+    yield Header("two fields", ((b"authorization", b"Bearer " + good), (b"authorization", b"Bearer " + other)))
+    yield Header("two fields, the good one last",
+                 ((b"authorization", b"Bearer " + other), (b"authorization", b"Bearer " + good)))
+    yield Header("comma joined", ((b"authorization", b"Bearer " + good + b", Bearer " + other),))
+    yield Header("lower-case scheme", ((b"authorization", b"bearer " + good),))
+    yield Header("upper-case scheme", ((b"authorization", b"BEARER " + good),))
+    yield Header("tab after the scheme", ((b"authorization", b"Bearer\t" + good),))
+    yield Header("two spaces", ((b"authorization", b"Bearer  " + good),))
+    yield Header("no scheme", ((b"authorization", good),))
+    yield Header("another scheme", ((b"authorization", b"Basic " + good),))
+    yield Header("scheme with parameters", ((b"authorization", b'Bearer realm="x", ' + good),))
+    yield Header("token as a parameter", ((b"authorization", b'Bearer token="' + good + b'"'),))
+    yield Header("in a forwarded field", ((b"x-forwarded-authorization", b"Bearer " + good),))
+    yield Header("in X-Forwarded-Access-Token", ((b"x-forwarded-access-token", good),))
+    yield Header("in a cookie", ((b"cookie", b"access_token=" + good),))
+    yield Header("nothing after the scheme", ((b"authorization", b"Bearer "),))
+    yield Header("only a space", ((b"authorization", b" "),))
 
 
 def _head(name: str, reason: Reason, **changes: Any) -> Attack:
@@ -97,6 +134,9 @@ def _foreign_keys() -> Iterator[Attack]:
         yield Attack(f"{name} of the sender", token, Reason.TOKEN_MALFORMED)
         yield _head(f"{name} beside a genuine signature", Reason.TOKEN_MALFORMED, **{name: value})
     yield Attack("signed by a stranger under a known kid", sign(key=stranger), Reason.TOKEN_SIGNATURE)
+
+
+def _other_signatures() -> Iterator[Attack]:
     curve = ec.generate_private_key(ec.SECP256R1())
     body = f"{encode(header())}.{encode(claims())}"
     signature = curve.sign(body.encode(), ec.ECDSA(hashes.SHA256()))
@@ -301,6 +341,12 @@ def _swaps() -> Iterator[Attack]:
     yield Attack("header exchanged after signing", f"{other}.{payload}.{signature}", Reason.TOKEN_SIGNATURE)
 
 
+def _weak_keys() -> Iterator[Attack]:
+    """Keys that a verifier must not know: the key set has them, the reader leaves them out."""
+    for name in ("weak", "small-exponent", "ec"):
+        yield _head(f"a key that is too weak: {name}", Reason.TOKEN_KEY_UNKNOWN, kid=name)
+
+
 def _claim_types() -> Iterator[Attack]:
     for name in ("oid", "sub", "uti", "sid"):
         for value in ("", None, 1, [], {}):
@@ -317,3 +363,26 @@ def _claim_types() -> Iterator[Attack]:
     unreadable = ({"jkt": 1}, {"jkt": ""}, {"jkt": thumbprint[1:]}, {"jkt": thumbprint, "x": 1}, {"x5t": thumbprint})
     for value in (*unreadable, {}, [], "x"):
         yield _claim(f"cnf {value!r}", Reason.TOKEN_BINDING, cnf=value)
+
+
+# Which generators yield which class of the list.
+GROUPS: dict[str, tuple[Callable[[], Iterator[Attack]], ...]] = {
+    "A1": (_algorithms,),
+    "A2": (_key_confusion,),
+    "A3": (_other_signatures,),
+    "A4": (_foreign_keys,),
+    "A5": (_key_ids,),
+    "A6": (_critical,),
+    "A7": (_serializations,),
+    "A8": (_weak_keys,),
+    "A9": (_issuers,),
+    "A10": (_tenants,),
+    "A11": (_audiences,),
+    "A12": (_other_kinds,),
+    "A13": (_times,),
+    "A14": (_duplicates,),
+    "A15": (_encodings,),
+    "A16": (_base64,),
+    "A17": (_bombs, _claim_types),
+    "A20": (_swaps,),
+}
