@@ -6,6 +6,7 @@ from tunneld.idp.audit_log import audits
 from tunneld.idp.graph.logs import LogTable, log_operations
 from tunneld.idp.graph.resource import Json, Operation
 from tunneld.idp.graph.rows_cross_tenant import SYNC_CATEGORY, UPDATE_DEFAULT
+from tunneld.idp.sign_in_log import sign_ins
 
 
 def _both_categories(record: Json) -> list[Json]:
@@ -26,8 +27,24 @@ AUDITS = LogTable(
 )
 
 
+SIGN_INS = LogTable(
+    sign_ins, "createdDateTime",
+    {
+        "userId": "user_id", "userPrincipalName": "user_name", "appId": "app_id", "resourceId": "resource_id",
+        "homeTenantId": "home_tenant_id", "resourceTenantId": "resource_tenant_id",
+        "crossTenantAccessType": "access_type", "conditionalAccessStatus": "access_status",
+        "correlationId": "correlation_id",
+    },
+)
+
+
 def log_tables() -> list[Operation]:
     """Return the operations on all logs."""
-    return log_operations(
-        AUDITS, "/auditLogs/directoryAudits", "microsoft.directory/auditLogs/allProperties/read", "changes"
-    )
+    return [
+        *log_operations(
+            AUDITS, "/auditLogs/directoryAudits", "microsoft.directory/auditLogs/allProperties/read", "changes"
+        ),
+        *log_operations(
+            SIGN_INS, "/auditLogs/signIns", "microsoft.directory/signInReports/allProperties/read", "sign-ins"
+        ),
+    ]
