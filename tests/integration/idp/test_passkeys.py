@@ -8,8 +8,8 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from tests.integration.idp.factors import MFA, Authenticator, add_passkey, b64, options_of, policy
-from tests.integration.idp.world import Browser, PageForm, World, answer, claims, directory
+from tests.integration.idp.factors import MFA, Authenticator, add_passkey, b64, code_now, options_of, policy, seed_of
+from tests.integration.idp.world import CONTOSO, Browser, PageForm, World, answer, claims, directory
 
 
 async def ask(world: World) -> tuple[Browser, httpx.Response]:
@@ -153,3 +153,55 @@ async def test_methods_change_only_after_a_fresh_second_factor(world: World, bro
     page = await browser.submit(page, "passkey_mfa", credential=authenticator.get(page))
     assert "The method was removed." in (await browser.submit(page, "remove", method=method)).text
     assert "There is no such method." in (await browser.submit(page, "remove", method=method)).text
+
+
+async def conflict(world: World, **more: object) -> None:
+    """Let fabrikam ask for a second factor, and give it more objects."""
+    document = directory()
+    document["tenants"][1]["objects"] = {"conditionalAccessPolicy": [policy(1, grant=MFA)]} | more
+    world.write_directory(document)
+    assert world.provider is not None
+    assert await world.provider.refresh()
+
+
+def trust(accepted: bool) -> dict[str, object]:
+    return {"crossTenantAccessPartner": [{"tenantId": CONTOSO, "inboundTrust": {
+        "isMfaAccepted": accepted, "isCompliantDeviceAccepted": False, "isHybridAzureADJoinedDeviceAccepted": False,
+    }}]}
+
+
+async def test_passwordless_home_and_a_second_factor_abroad(world: World, browser: Browser) -> None:
+    """The known conflict, seen silently and on the page; trust solves it, and so does registering there once."""
+    authenticator = Authenticator()
+    await add_passkey(browser, authenticator)
+    person, page = await ask(world)
+    assert "code" in answer(await person.submit(page, "passkey_sign_in", credential=authenticator.get(page)))
+    await conflict(world, **trust(False))
+    refused = answer(await person.authorize("fabrikam", prompt="none"))
+    assert (refused["error"], refused["error_description"][:12]) == ("interaction_required", "AADSTS50079:")
+    await conflict(world, **trust(True))
+    assert "code" in answer(await person.authorize("fabrikam", prompt="none"))
+    await conflict(world, **trust(False))
+    page = await person.http.get("/fabrikam/mysecurityinfo")
+    assert "add_passkey" not in PageForm(page.text).buttons
+    page = await person.submit(page, "add_app")
+    page = await person.submit(page, "register", code=code_now(world, seed_of(page)))
+    assert "The authenticator app was added." in page.text
+    assert "code" in answer(await person.authorize("fabrikam", prompt="none"))
+
+
+async def test_phishing_resistant_without_trust_locks_guests_out(world: World, browser: Browser) -> None:
+    """No method of that strength is usable at a visited tenant, so nothing is asked of the guest in vain."""
+    authenticator = Authenticator()
+    await add_passkey(browser, authenticator)
+    strength = {"authenticationStrength": {"id": "00000000-0000-0000-0000-000000000004"}}
+    demand = {"conditionalAccessPolicy": [policy(1, grant=strength)]}
+    await conflict(world, **demand)
+    refused = answer(await browser.authorize("fabrikam"))
+    assert refused["error_description"].startswith("AADSTS53003")
+    await conflict(world, **demand, **trust(True))
+    # Registering it was using it; somebody with the password alone is asked for it.
+    assert "code" in answer(await browser.authorize("fabrikam"))
+    other = world.browser()
+    page = await other.sign_in("fabrikam")
+    assert "code" in answer(await other.submit(page, "passkey_mfa", credential=authenticator.get(page)))
