@@ -19,7 +19,7 @@ from tunneld.policy.guests.collaboration import GUEST_AS_MEMBER, GUEST_LIMITED
 from tunneld.policy.objects import Conflict, GraphObject, ObjectKind
 from tunneld.policy.role_grants import WHOLE_TENANT, HeldRole, RoleGrants
 
-Permission = Annotated[str, StringConstraints(pattern=r"^microsoft\.[A-Za-z]+(/[A-Za-z.]+){2,5}$", max_length=160)]
+Permission = Annotated[str, StringConstraints(pattern=r"^microsoft\.[A-Za-z]+(/[A-Za-z0-9.]+){2,5}$", max_length=160)]
 Scope = Annotated[str, StringConstraints(pattern=r"^/([0-9a-fA-F-]{36})?$")]
 Context = Annotated[str, StringConstraints(pattern=r"^c([1-9]|[1-9][0-9])$")]
 

@@ -18,6 +18,8 @@ from tunneld.idp.graph.resource import (
 )
 from tunneld.idp.graph.saving import save, written
 from tunneld.idp.graph.writing import draft_of
+from tunneld.policy.cross_tenant.editing import shown_default
+from tunneld.policy.directory import Tenant, User
 from tunneld.policy.objects import Change, ObjectRef
 
 _ROOT = "/policies/crossTenantAccessPolicy"
@@ -44,6 +46,12 @@ def _customized(draft: Draft, document: Json) -> Json:
     return {**document, "isServiceDefault": False}
 
 
+def _named(tenant: Tenant, reader: User, document: Json) -> Json:
+    """Show the id that the headers of tenant restrictions name."""
+    del reader
+    return shown_default(tenant.id, document)
+
+
 POLICY = ResourceType(
     kind="crossTenantAccessPolicy", item=_ROOT, singleton="policy", verbs=SINGLETON,
     permissions=Permissions(
@@ -60,7 +68,7 @@ DEFAULT = ResourceType(
         members=_members("default"),
     ),
     audit=Activities(_CATEGORY, "", UPDATE_DEFAULT, "Reset the cross-tenant access default setting"),
-    read_only=frozenset({"id", "isServiceDefault"}), prepare=_customized, name="id",
+    read_only=frozenset({"id", "isServiceDefault"}), prepare=_customized, name="id", show=_named,
 )
 PARTNERS = ResourceType(
     kind="crossTenantAccessPartner", collection=f"{_ROOT}/partners", key="tenantId", chosen=True,
