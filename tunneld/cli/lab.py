@@ -38,12 +38,17 @@ def up(state: StateOption = None) -> None:
 
 
 @app.command()
-def demo(state: StateOption = None) -> None:
+def demo(
+    state: StateOption = None,
+    identity: Annotated[
+        bool, typer.Option("--identity", help="Play the story of two organizations: block, explain, trust, invite.")
+    ] = False,
+) -> None:
     """Play the story: start the world, use it with real clients, show what passed. Exit status 0 only if all did."""
     from tunneld.lab.demo import play
 
     directory = state or Path(tempfile.mkdtemp(prefix="tunneld-demo-"))
-    passed = play(directory)
+    passed = play(directory, identity=identity)
     if passed and state is None:
         shutil.rmtree(directory)  # after a failure it stays: the logs are in it
     raise typer.Exit(0 if passed else 1)

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+import httpx
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -13,10 +14,14 @@ from rich.table import Table
 from tunneld.lab import world
 from tunneld.lab.clients import WebClient
 from tunneld.lab.control import Control
+from tunneld.lab.identity_story import Administrators, identity_story
 from tunneld.lab.processes import Programs
 from tunneld.lab.story import STORY, Stage, Step, Unexpected
 from tunneld.lab.up import Lab, running, signals_as_interrupt
 from tunneld.model.errors import TunneldError
+
+
+_BROKEN = (TunneldError, httpx.HTTPError, OSError, ValueError, KeyError)
 
 
 class Result(NamedTuple):
@@ -27,14 +32,17 @@ class Result(NamedTuple):
     seconds: float
 
 
-def play(state: Path) -> bool:
-    """Start the lab in `state`, play every step, print the table; return whether all passed."""
+def play(state: Path, *, identity: bool = False) -> bool:
+    """Start the lab in `state`, play every step, print the table; return whether all passed.
+
+    `identity` plays the story of two organizations instead of the one of the tunnel.
+    """
     console = Console(highlight=False, soft_wrap=True)
     begin = time.monotonic()
     console.print("[bold]tunneld demo[/]: three tenants, their edges, an identity provider and real applications")
     try:
         with signals_as_interrupt(), running(state, lambda line: console.print(f"  [dim]{escape(line)}[/]")) as lab:
-            results = _play_in(lab, console, begin)
+            results = _play_in(lab, console, begin, identity=identity)
     except TunneldError as error:
         console.print(f"[red]the lab did not start[/]: {escape(str(error))}")
         console.print(f"logs: {state / 'lab' / 'logs'}")
@@ -42,14 +50,14 @@ def play(state: Path) -> bool:
     passed = all(result.passed for result in results)
     console.print(_table(results))
     console.print(
-        f"{sum(result.passed for result in results)} of {len(STORY)} passed in {time.monotonic() - begin:.0f} s"
+        f"{sum(result.passed for result in results)} of {len(results)} passed in {time.monotonic() - begin:.0f} s"
     )
     if passed:
         console.print("next: [bold]make lab[/] leaves it running; README.md has lines to try")
     return passed
 
 
-def _play_in(lab: Lab, console: Console, begin: float) -> list[Result]:
+def _play_in(lab: Lab, console: Console, begin: float, *, identity: bool) -> list[Result]:
     paths, canaries = lab.configuration.paths, lab.configuration.secrets.canaries
     results: list[Result] = []
     with Control(paths.control) as control:
@@ -59,8 +67,10 @@ def _play_in(lab: Lab, console: Console, begin: float) -> list[Result]:
             f"  signed in as {world.LAB_USER}; proxy {lab.proxy}; client {web.name}; "
             f"ready after {time.monotonic() - begin:.1f} s\n"
         )
-        for number, step in enumerate(STORY, 1):
-            console.print(f"[bold]{number:>2}/{len(STORY)}[/] {step.title}")
+        administrators = Administrators(lab.configuration, lab.administrators)
+        story = identity_story(administrators) if identity else STORY
+        for number, step in enumerate(story, 1):
+            console.print(f"[bold]{number:>2}/{len(story)}[/] {step.title}")
             results.append(_act(step, stage, lab.programs, console))
     return results
 
@@ -73,7 +83,7 @@ def _act(step: Step, stage: Stage, programs: Programs, console: Console) -> Resu
         console.print(f"      [red]FAILED[/] expected: {escape(finding.expected)}")
         console.print(f"             came:     {escape(finding.came)}")
         console.print(f"             logs:     {programs.logs}")
-    except (TunneldError, OSError, ValueError, KeyError) as error:  # a broken answer is a failed step, not the end
+    except _BROKEN as error:  # a broken answer is a failed step, not the end
         console.print(f"      [red]FAILED[/] {type(error).__name__}: {escape(str(error))}")
         console.print(f"             logs: {programs.logs}")
     else:
