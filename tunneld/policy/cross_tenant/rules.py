@@ -206,7 +206,7 @@ def _licence_conflicts(
     tenant: Tenant, settings: list[tuple[str, B2BSetting]], trust: InboundTrustSetting | None
 ) -> Conflicts:
     """Targets of one's own and trust are part of the first premium licence; so is direct connect."""
-    if licensed(tenant):
+    if tenant.has_p1:
         return
     mend = "Give the tenant the licence, or use AllUsers and AllApplications without trust and direct connect."
     for name, setting in settings:
@@ -215,8 +215,3 @@ def _licence_conflicts(
             yield Conflict("licenseRequired", f"{name} needs a Microsoft Entra ID P1 licence.", mend, name, 403)
     if trust is not None and trust != InboundTrustSetting():
         yield Conflict("licenseRequired", "Trust needs a Microsoft Entra ID P1 licence.", mend, "inboundTrust", 403)
-
-
-def licensed(tenant: Tenant) -> bool:
-    """Tell whether the tenant has the first premium licence."""
-    return bool(getattr(tenant, "has_p1", True))

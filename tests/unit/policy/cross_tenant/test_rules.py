@@ -9,7 +9,6 @@ import pytest
 
 from tests.support.access_oracle import everything
 from tests.support.access_world import BARE, HOME, OTHER, RESOURCE, UNKNOWN, change, changes_of, directory_of
-from tunneld.policy.cross_tenant import rules
 from tunneld.policy.cross_tenant.effective import PERSONAL_TENANT
 from tunneld.policy.cross_tenant.rules import partner_id
 from tunneld.policy.directory import Directory
@@ -169,16 +168,16 @@ def test_neighbours_of_the_rules(two_clouds: Directory, bodies: Body) -> None:
         ({"template": {"inboundTrust": {"isCompliantDeviceAccepted": True}}}, "inboundTrust"),
     ],
 )
-def test_the_licence(monkeypatch: pytest.MonkeyPatch, bodies: Body, place: str) -> None:
+def test_the_licence(bodies: Body, place: str) -> None:
     """Targets, trust and direct connect are licensed; everything else is not."""
     assert isinstance(saved(bodies), Directory)
-    monkeypatch.setattr(rules, "licensed", lambda tenant: False)
-    conflict = saved(bodies)
+    poor = replace(BARE, tenants={**BARE.tenants, RESOURCE: replace(BARE.tenants[RESOURCE], has_p1=False)})
+    conflict = saved(bodies, directory=poor)
     assert isinstance(conflict, Conflict)
     assert (conflict.rule, conflict.status) == ("licenseRequired", 403)
     assert conflict.target.startswith(place)
     free = {"inboundTrust": {}, "b2bCollaborationInbound": CLOSED, "b2bDirectConnectOutbound": CLOSED}
-    assert isinstance(saved({"partners": {HOME: free}, "default": free}), Directory)
+    assert isinstance(saved({"partners": {HOME: free}, "default": free}, directory=poor), Directory)
 
 
 def test_synchronization_belongs_to_a_partner() -> None:
