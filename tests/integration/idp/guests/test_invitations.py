@@ -136,34 +136,35 @@ async def test_a_workload_that_does_not_ask_the_directory(scene: Scene) -> None:
     assert done.headers["location"] == APPS
 
 
-@pytest.mark.parametrize(
-    ("changes", "status"),
-    [
-        ({"invitedUserEmailAddress": "x"}, 400), ({"invitedUserEmailAddress": "bob@contoso.example"}, 400),
-        ({"invitedUserEmailAddress": "a@x.example\r\nBcc: b@x.example"}, 400), ({"inviteRedirectUrl": None}, 400),
-        ({"inviteRedirectUrl": "javascript:alert(1)"}, 400), ({"inviteRedirectUrl": "//evil.example"}, 400),
-        ({"invitedUserDisplayName": "a\r\nBcc: b@x.example"}, 400), ({"invitedUserDisplayName": 7}, 400),
-        ({"sendInvitationMessage": "true"}, 400), ({"status": "Completed"}, 400), ({"inviter": BOB}, 400),
-        ({"id": ALEX}, 400), ({"surprise": 1}, 400), ({"resetRedemption": True}, 400),
-        ({"resetRedemption": True, "invitedUser": {"id": ALEX}}, 400),
-        ({"invitedUser": {"id": "eeeeeeee-0000-4000-8000-000000000099"}}, 404),
-        ({"resetRedemption": True, "invitedUser": {"id": "eeeeeeee-0000-4000-8000-000000000099"}}, 404),
-        ({"invitedUserMessageInfo": {"customizedMessageBody": "x" * 2001}}, 400),
-        ({"invitedUserMessageInfo": {"ccRecipients": [{"emailAddress": {"address": "a@x.example"}}] * 2}}, 400),
-        ({"invitedUserSponsors": [{"id": ALEX}] * 6}, 400),
-    ],
+BAD: tuple[tuple[dict[str, Any], int], ...] = (
+    ({"invitedUserEmailAddress": "x"}, 400), ({"invitedUserEmailAddress": "bob@contoso.example"}, 400),
+    ({"invitedUserEmailAddress": "a@x.example\r\nBcc: b@x.example"}, 400), ({"inviteRedirectUrl": None}, 400),
+    ({"inviteRedirectUrl": "javascript:alert(1)"}, 400), ({"inviteRedirectUrl": "//evil.example"}, 400),
+    ({"invitedUserDisplayName": "a\r\nBcc: b@x.example"}, 400), ({"invitedUserDisplayName": 7}, 400),
+    ({"sendInvitationMessage": "true"}, 400), ({"status": "Completed"}, 400), ({"inviter": BOB}, 400),
+    ({"id": ALEX}, 400), ({"surprise": 1}, 400), ({"resetRedemption": True}, 400),
+    ({"resetRedemption": True, "invitedUser": {"id": ALEX}}, 400),
+    ({"invitedUser": {"id": "eeeeeeee-0000-4000-8000-000000000099"}}, 404),
+    ({"resetRedemption": True, "invitedUser": {"id": "eeeeeeee-0000-4000-8000-000000000099"}}, 404),
+    ({"invitedUserMessageInfo": {"customizedMessageBody": "x" * 2001}}, 400),
+    ({"invitedUserMessageInfo": {"ccRecipients": [{"emailAddress": {"address": "a@x.example"}}] * 2}}, 400),
+    ({"invitedUserSponsors": [{"id": ALEX}] * 6}, 400),
 )
-async def test_bad_invitations(scene: Scene, changes: dict[str, Any], status: int) -> None:
-    response = await scene.invite(**{"address": STRANGER, **changes})
-    assert response.status_code == status, response.text
+
+
+async def test_bad_invitations(scene: Scene) -> None:
+    for changes, status in BAD:
+        response = await scene.invite(**{"address": STRANGER, **changes})
+        assert response.status_code == status, (changes, response.text)
     assert scene.mails() == []
+    assert (await scene.admin.get(INVITATIONS))["value"] == []
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"{", b'"x"', b"null", b'{"a":1,"a":2}', b"[" * 5000, b"\xff\xfe"])
-async def test_hostile_bodies(scene: Scene, body: bytes) -> None:
+async def test_hostile_bodies(scene: Scene) -> None:
     headers = {"authorization": f"Bearer {scene.admin.token}", "content-type": "application/json"}
-    response = await scene.admin.http.post(INVITATIONS, content=body, headers=headers)
-    assert response.status_code == 400
+    for body in (b"", b"[]", b"{", b'"x"', b"null", b'{"a":1,"a":2}', b"[" * 5000, b"\xff\xfe"):
+        response = await scene.admin.http.post(INVITATIONS, content=body, headers=headers)
+        assert response.status_code == 400, body
 
 
 async def test_an_invitation_needs_a_token_of_this_tenant(scene: Scene) -> None:
@@ -250,11 +251,12 @@ async def test_owners_invite_to_their_application(scene: Scene) -> None:
 # Abuse of the link and of the pages behind it.
 
 
-@pytest.mark.parametrize("ticket", ["", "x", "a.b", "." * 600, "%00", "a%0d%0ab", "é"])
-async def test_tickets_that_nobody_made(scene: Scene, ticket: str) -> None:
-    response = await scene.world.browser().http.get(f"/{CONTOSO}/redeem?ticket={ticket}")
-    assert response.status_code in (400, 404)
-    assert "text/html" in response.headers["content-type"]
+async def test_tickets_that_nobody_made(scene: Scene) -> None:
+    browser = scene.world.browser()
+    for ticket in ("", "x", "a.b", "." * 600, "%00", "a%0d%0ab", "é"):
+        response = await browser.http.get(f"/{CONTOSO}/redeem?ticket={ticket}")
+        assert response.status_code in (400, 404), ticket
+        assert "text/html" in response.headers["content-type"]
 
 
 async def test_a_ticket_is_good_at_its_tenant_only(scene: Scene) -> None:

@@ -33,7 +33,8 @@ async def open_flow(scene: Scene, answer_: Answer | None = None, **hosts: Any) -
     """Store the flow, and let a connector answer; return what it will have been asked."""
     asked: list[Any] = []
     flow = dict(FLOW)
-    await scene.set("authenticationFlowsPolicy", "authenticationflowspolicy", {"selfServiceSignUp": {"isEnabled": True}})
+    switch = {"selfServiceSignUp": {"isEnabled": True}}
+    await scene.set("authenticationFlowsPolicy", "authenticationflowspolicy", switch)
     if answer_ is not None:
         assert scene.world.provider is not None
         url = hosts.pop("url", "https://api.partner.example/check")
@@ -120,7 +121,7 @@ def status(code: int, **body: Any) -> Answer:
          "Use <b>your</b> number.", None),
         (status(200, action="ShowBlockPage", userMessage="You are on hold."), "You are on hold.", "You are on hold."),
         (status(200, action="Else"), "Try again later", "status 200, action without a usable userMessage"),
-        (lambda request: httpx.Response(302, headers={"location": "https://evil.example/"}), "Try again later", "status"),
+        (lambda request: httpx.Response(302, headers={"location": "https://x.example/"}), "Try again later", "status"),
         (lambda request: httpx.Response(200, content=b"x" * 70_000), "Try again later", "larger than"),
         (lambda request: httpx.Response(200, content=b"[" * 60_000), "Try again later", "status 200"),
     ],
@@ -229,7 +230,8 @@ async def test_my_apps(scene: Scene) -> None:
     assert "You left Contoso" in text(left)
     assert scene.user(guest.oid) is None
     assert scene.activities(before) == [("Delete external user", "success")]
-    restored = await scene.admin.send("POST", f"/v1.0/directory/deletedItems/{guest.oid}/restore")
+    deleted = "/v1.0/directory/deletedItems/microsoft.graph.user"
+    restored = await scene.admin.send("POST", f"{deleted}/{guest.oid}/restore")
     assert restored.status_code == 200, restored.text
     assert (guest.state, guest.user.home) == ("Accepted", (FABRIKAM, DANA))
     assert "code" in answer(await browser.authorize("contoso"))
