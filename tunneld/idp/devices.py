@@ -10,16 +10,19 @@ from starlette.responses import JSONResponse, Response
 from tunneld.idp.answers import ApiError, correlation_of
 from tunneld.idp.ceremonies import NONCE_S
 from tunneld.idp.changes import AuditEntry, AuditTarget, ConflictError
+from tunneld.idp.decisions import Wanted, decide, session_question
 from tunneld.idp.device_credentials import DeviceKey, add_key, drop_key, new_nonce, read_public_key
 from tunneld.idp.forms import read_json
 from tunneld.idp.method_records import acting
 from tunneld.idp.provider import Provider, provider_of
-from tunneld.idp.tokens import Caller, verify_bearer
+from tunneld.idp.tokens import Caller, bearer_claims, verify_bearer
 from tunneld.journal.timestamps import rfc3339
 from tunneld.policy.devices import DEVICE, Device
 from tunneld.policy.directory import ENROLMENT_API, ObjectKey
 from tunneld.policy.objects import Change, ObjectRef
+from tunneld.policy.sign_in import Deny
 
+REGISTER_ACTION = "urn:user:registerdevice"
 FRESH_S = 300  # as for certificates: a token for enrolment is used at once; an old one is a found one
 MAX_DEVICES = 50  # of one user: Microsoft Entra ID's default
 _TEXTS = {"displayName": 256, "operatingSystem": 64, "operatingSystemVersion": 64}
@@ -44,6 +47,7 @@ async def enroll_device(request: Request) -> Response:
         raise ApiError(403, "not_home_tenant", "Devices are registered at home: a visited tenant cannot manage them.")
     if caller.bound or provider.now() - caller.issued_at > FRESH_S:
         raise ApiError(401, "token_not_fresh", "A fresh token that is bound to no key is needed.")
+    await _allowed(provider, request, caller)
     jwk, texts = _read(await read_json(request))
     owned = [kept for kept in tenant.objects.get(DEVICE, {}).values()
              if isinstance(kept, Device) and kept.registered_owner == caller.user.oid]
@@ -51,6 +55,19 @@ async def enroll_device(request: Request) -> Response:
         raise ApiError(403, "too_many_devices", f"A user registers at most {MAX_DEVICES} devices.")
     device = await _add(provider, request, caller, jwk, texts)
     return JSONResponse(device.to_json(), status_code=201)
+
+
+async def _allowed(provider: Provider, request: Request, caller: Caller) -> None:
+    """Put the user action through the tenant's policies, on the session that the token came from."""
+    session = await provider.store.session(str(bearer_claims(provider, request).get("sid", "")))
+    client = provider.directory.clients.get(caller.client_id)
+    if session is None or client is None:
+        raise ApiError(401, "InvalidAuthenticationToken", "The session of the token is not known.")
+    wanted = Wanted(caller.tenant, client, ENROLMENT_API, user_action=REGISTER_ACTION, interactive=False)
+    question = await session_question(provider, request, wanted, session)
+    outcome = await decide(provider, request, question, via="register_device")
+    if isinstance(outcome, Deny):
+        raise ApiError(403, str(outcome.reason), outcome.refusal.description)
 
 
 def _read(body: object) -> tuple[str, dict[str, str]]:

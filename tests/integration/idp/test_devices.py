@@ -155,3 +155,16 @@ async def test_enrolment_refuses_what_is_no_public_key(world: World, browser: Br
     world.clock.now += 301
     assert (await browser.http.post("/contoso/devices/v1/enroll", json=good, headers=headers)).status_code == 401
     assert (await browser.http.post("/nowhere/devices/v1/nonce")).status_code == 404
+
+
+async def test_registering_a_device_is_put_through_the_policies(world: World, browser: Browser, key: ECKey) -> None:
+    """A policy for the user action asks for a second factor that the session has not used."""
+    tokens = await browser.signed_in("contoso", scope=f"openid {ENROLMENT_SCOPE}")
+    conditions = {"applications": {"includeUserActions": ["urn:user:registerdevice"]}}
+    await restrict(world, policy(1, grant={"builtInControls": ["mfa"]}, conditions=conditions))
+    refused = await browser.http.post(
+        "/contoso/devices/v1/enroll", json={"jwk": key.as_dict(private=False)}, headers=bearer(tokens["access_token"])
+    )
+    assert (refused.status_code, refused.json()["error"]["message"][:12]) == (403, "AADSTS50079:")
+    await restrict(world)
+    assert (await enroll(world, browser, key))["trustType"] == "Workplace"
