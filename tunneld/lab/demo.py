@@ -20,7 +20,6 @@ from tunneld.lab.story import STORY, Stage, Step, Unexpected
 from tunneld.lab.up import Lab, running, signals_as_interrupt
 from tunneld.model.errors import TunneldError
 
-
 _BROKEN = (TunneldError, httpx.HTTPError, OSError, ValueError, KeyError)
 
 
