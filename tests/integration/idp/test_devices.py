@@ -10,6 +10,7 @@ from joserfc.jwk import ECKey
 from tests.integration.idp.factors import device_proof, enroll, nonce, policy
 from tests.integration.idp.world import (
     ALEX,
+    BOB,
     CONTOSO,
     ENROLMENT_SCOPE,
     Browser,
@@ -17,6 +18,7 @@ from tests.integration.idp.world import (
     answer,
     bearer,
     directory,
+    password_hash,
 )
 from tunneld.idp.changes import SYSTEM, AuditEntry
 from tunneld.policy.devices import DEVICE, Device
@@ -168,3 +170,25 @@ async def test_registering_a_device_is_put_through_the_policies(world: World, br
     assert (refused.status_code, refused.json()["error"]["message"][:12]) == (403, "AADSTS50079:")
     await restrict(world)
     assert (await enroll(world, browser, key))["trustType"] == "Workplace"
+
+
+async def test_device_of_another_organization_is_not_taken(world: World, browser: Browser, key: ECKey) -> None:
+    """Contoso's device says nothing of Tailspin's people: not with their session, and not before they sign in."""
+    device = await enroll(world, browser, key)
+    await change(world, device["id"], isCompliant=True)
+    document = directory()
+    document["tenants"][3] |= {
+        "users": [
+            {"oid": BOB, "upn": "tina@tailspin.example", "display_name": "Tina", "password_hash": password_hash()},
+        ],
+        "objects": {"conditionalAccessPolicy": [policy(1, grant=COMPLIANT)]},
+    }
+    world.write_directory(document)
+    assert world.provider is not None
+    assert await world.provider.refresh()
+    tina = world.browser()
+    page = await tina.authorize("tailspin", headers=device_proof(world, device["id"], key, await nonce(tina)))
+    page = await tina.submit(page, "sign_in", username="tina@tailspin.example", password="correct horse")
+    assert "managed devices only" in page.text
+    header = device_proof(world, device["id"], key, await nonce(tina))
+    assert "AADSTS50155" in answer(await tina.authorize("tailspin", headers=header))["error_description"]
