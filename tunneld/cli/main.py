@@ -45,6 +45,7 @@ COMMANDS = (
     Command("explain", "tunneld.cli.control:explain", "Say where a destination goes, and why not elsewhere.", DAEMON),
     Command("profile", "tunneld.cli.profile:app", "Check, compile and compare forwarding profiles.", TOOLS),
     Command("policy", "tunneld.cli.policy:app", "Export, plan, apply and try a tenant's policy.", TOOLS),
+    Command("logs", "tunneld.cli.logs:app", "Read a tenant's sign-in and audit logs, or export them.", TOOLS),
     Command("certs", "tunneld.cli.certs:certs", "Make or renew the lab's authorities and certificates.", TOOLS),
     Command("init", "tunneld.cli.init:init", "Write a commented starting configuration.", TOOLS),
     Command("reasons", "tunneld.cli.reasons:reasons", "List every reason, with the sentence it stands for.", TOOLS),
