@@ -92,7 +92,7 @@ def _at_most_one(found: tuple[Recipient, ...]) -> tuple[Recipient, ...]:
     return found
 
 
-class MessageInfo(GraphObject):
+class InvitationMessage(GraphObject):
     """How the mail is worded. The language is kept and put into the mail's header; the words are English."""
 
     message_language: Language | None = None
@@ -114,7 +114,7 @@ class InvitationRequest(GraphObject):
     invited_user_display_name: Line | None = None
     invited_user_type: Literal["Guest", "Member"] = "Guest"
     send_invitation_message: bool = False
-    invited_user_message_info: MessageInfo | None = None
+    invited_user_message_info: InvitationMessage | None = None
     invited_user_sponsors: tuple[InvitedUser, ...] = ()
     invited_user: InvitedUser | None = None
     reset_redemption: bool = False
