@@ -18,7 +18,8 @@ def bearer_of(fields: list[Field], name: bytes) -> str | None:
     if len(values) != 1:
         return None
     scheme, space, token = values[0].decode("ascii", "replace").partition(" ")
-    return token if space and scheme.lower() == "bearer" and token and " " not in token else None
+    # Exactly this spelling: two parsers that differ about the rest could read two tokens (RFC 6750 §2.1).
+    return token if space and scheme == "Bearer" and token and " " not in token else None
 
 
 def restriction_of(fields: list[Field]) -> str | None:
