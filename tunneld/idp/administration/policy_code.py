@@ -43,8 +43,8 @@ async def export_policy(call: Call) -> Response:
         for object_id, value in _all(call, row):
             document = shown(row, tenant, call.user, value)
             body = {name: member for name, member in document.items() if name not in row.read_only or name == row.key}
-            # A file names the object that it is of, also where the API knows only one.
-            body.setdefault(row.key, object_id)
+            if row.singleton:
+                body[row.key] = object_id  # a file names the object that it is of, also where there is only one
             values.append({"kind": kind, "id": object_id, "etag": fingerprint(value), "body": body})
     return JSONResponse({"tenant": tenant.id, "name": tenant.name, "version": tenant.version, "kinds": kinds,
                          "value": values})
