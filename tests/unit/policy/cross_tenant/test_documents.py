@@ -210,6 +210,8 @@ def test_every_lookup_says_where_it_found_its_value() -> None:
     assert policy.redemption_order() == Effective(RedemptionOrder(), "service")
     assert policy.automatic_consent(HOME) == Effective(AutomaticConsent(True, True), "template")
     assert policy.block_service_provider_outbound(HOME) == Effective(True, "default")
+    outsider = CrossTenantPolicy(changed, False, {HOME: Settings()}, template=template)
+    assert outsider.automatic_consent(HOME) == Effective(AutomaticConsent(), "service")
     assert policy.tenant_restrictions(HOME) == Effective(CLOSED, "service")
 
 
