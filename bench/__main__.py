@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bench import classify, decisions, forward, gate, measures, plot, profile, report, results, switch
+from bench import classify, decisions, forward, gate, measures, plot, profile, report, results, switch, tokens
 from bench.children import ChildError
 from bench.forward import SHORT_SYSTEMS, say
 from bench.headlines import GATED, OURS, Row
@@ -59,6 +59,14 @@ def run_switch(folder: Path, *, short: bool) -> bool:
     return True
 
 
+def run_tokens(folder: Path, *, short: bool) -> bool:
+    """Run the token benchmark; False when a flow waits for its admission longer than it may."""
+    result = tokens.measure(tokens.SHORT if short else tokens.FULL)
+    results.write(folder / "tokens.json", result)
+    print(tokens.tokens_table(result), flush=True)
+    return bool(result["admission_us"] <= result["goal_admission_us"])
+
+
 def draw(picture: Callable[[Row, Path], None], result: Row, path: Path) -> None:
     """Draw a picture where that is possible."""
     if plot.matplotlib_missing():
@@ -85,6 +93,7 @@ BENCHMARKS: dict[str, Callable[..., bool]] = {
     "decisions": run_decisions,
     "forward": run_forward,
     "switch": run_switch,
+    "tokens": run_tokens,
     "profile": run_profile,
 }
 
