@@ -172,7 +172,7 @@ def test_device_filter(mode: str, facts: Json, applies: bool) -> None:
     body = policy(devices=rule, grantControls=grant("block"))
     assert (decide(sign_in(**facts), body).refusal is not None) is applies
     elsewhere = policy(2, devices=rule, users={"includeUsers": ["None"]}, grantControls=grant("block"))
-    assert decide(sign_in(**facts), elsewhere).refusal is None
+    assert decide(sign_in(**facts), elsewhere, policy(3)).refusal is None
 
 
 @pytest.mark.parametrize(
