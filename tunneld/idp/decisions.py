@@ -36,15 +36,19 @@ def judge(provider: Provider, question: SignInRequest) -> Grant | Deny:
 
 
 async def decide(
-    provider: Provider, request: Request, question: SignInRequest, *, via: str, typed: str = ""
+    provider: Provider, request: Request, question: SignInRequest, *, via: str, typed: str = "",
+    session: Session | None = None, token_id: str | None = None,
 ) -> Grant | Deny:
-    """Judge a sign-in and record the judgement. `typed` is the user name as somebody wrote it."""
+    """Judge a sign-in and record the judgement, with the id of the token that a grant will be worth.
+
+    `typed` is the user name as somebody wrote it.
+    """
     outcome = judge(provider, question)
     user = provider.directory.user(question.account) if question.account else None
     name = user.upn if user else typed[:128]
     provider.records.sign_in(
         question, outcome, provider.directory, via=via, user=name, correlation_id=correlation_of(request),
-        user_agent=request.headers.get("user-agent"),
+        user_agent=request.headers.get("user-agent"), session_id=session.id if session else None, token_id=token_id,
     )
     if isinstance(outcome, Grant) and outcome.user.pending:  # both tenants suppress the prompt
         await accept(provider, outcome.tenant, outcome.user, None, correlation_id=correlation_of(request))

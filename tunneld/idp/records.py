@@ -95,13 +95,14 @@ class Records:
 
     def sign_in(
         self, request: SignInRequest, outcome: Grant | Deny, directory: Directory, *, via: str, user: str,
-        correlation_id: str, user_agent: str | None = None, session_id: str | None = None,
+        correlation_id: str, user_agent: str | None = None, session_id: str | None = None, token_id: str | None = None,
     ) -> None:
         """Record one decision in every tenant that has a part in it. `user` is the name as it was typed, if it was."""
         now = self._clock()
         ids = tuple(str(uuid.uuid4()) for _ in range(3))
         moment = Moment(
-            rfc3339(now), guid_of(correlation_id), via, user, ids, user_agent[:512] if user_agent else None, session_id
+            rfc3339(now), guid_of(correlation_id), via, user, ids, user_agent[:512] if user_agent else None, session_id,
+            token_id,
         )
         at = int(now * 1_000_000)
         for record in records_of(request, outcome, directory, moment):

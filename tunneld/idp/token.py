@@ -62,14 +62,17 @@ class TokenCall:
         provider, tenant = self.provider, self.tenant
         access = Wanted(tenant, self.client, wanted.scope.audience, wanted.contexts, interactive=False)
         question = await session_question(provider, self.request, access, session, proof=proof)
-        outcome = await decide(provider, self.request, question, via=via)
+        token_id = new_id()
+        outcome = await decide(provider, self.request, question, via=via, session=session, token_id=token_id)
         if isinstance(outcome, Deny):
             return oauth_error(self.request, _as_grant_error(outcome.refusal), claims=challenge(outcome))
         await self._check_binding(outcome, wanted)
         handle = await self._next_refresh_token(session, wanted, family)
         if handle is None:
             return oauth_error(self.request, refusal(50173))
-        body = token_response(provider, outcome, session, wanted, handle, question=question)
+        body = token_response(
+            provider, outcome, session, wanted, handle, question=question, token_id=token_id
+        )
         return JSONResponse(body, headers={"pragma": "no-cache"})
 
     def key_thumbprint(self) -> str | None:

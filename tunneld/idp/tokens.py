@@ -11,7 +11,6 @@ from starlette.requests import Request
 
 from tunneld.idp.answers import ApiError
 from tunneld.idp.provider import Provider
-from tunneld.idp.sealing import new_id
 from tunneld.idp.sessions import credential_of
 from tunneld.idp.store import Session
 from tunneld.model.errors import TokenError
@@ -51,13 +50,13 @@ class Caller:
 
 def token_response(
     provider: Provider, grant: Grant, session: Session, wanted: TokenRequest, refresh_token: str,
-    *, question: SignInRequest | None = None,
+    *, token_id: str, question: SignInRequest | None = None,
 ) -> dict[str, object]:
     """Return the body of a successful token response (RFC 6749 §5.1). `question` is what the decision was asked."""
     facts, address = (question.facts, question.around.address) if question is not None else (SessionFacts(), "")
     lifetime, continuous = access_lifetime(provider, grant, wanted.capabilities)
     inputs = TokenInputs(
-        provider.base_url, session.id, new_id(), provider.seal.derive(f"subject\0{grant.tenant.id}"), provider.now(),
+        provider.base_url, session.id, token_id, provider.seal.derive(f"subject\0{grant.tenant.id}"), provider.now(),
         lifetime, wanted.capabilities, wanted.key_thumbprint, session.authenticated_at, address, facts, continuous,
     )
     body: dict[str, object] = {

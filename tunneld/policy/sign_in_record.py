@@ -40,6 +40,7 @@ class Moment:
     record_ids: tuple[str, ...] = ()  # at least three
     user_agent: str | None = None
     session_id: str | None = None
+    token_id: str | None = None  # of the access token that a grant is worth
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,7 @@ def _same(case: _Case, *, reason: str | None) -> dict[str, Any]:
     request, moment = case.request, case.moment
     return {
         "createdDateTime": moment.created, "correlationId": moment.correlation_id,
-        "originalRequestId": moment.correlation_id, "uniqueTokenIdentifier": None,
+        "originalRequestId": moment.correlation_id, "uniqueTokenIdentifier": None,  # the issuing tenant's alone
         "homeTenantId": case.home.id if case.home else None,
         "resourceTenantId": case.resource.id if case.resource else None,
         "crossTenantAccessType": str(case.outcome.path), "appId": request.client_id, "resourceId": request.audience,
@@ -117,12 +118,18 @@ def _same(case: _Case, *, reason: str | None) -> dict[str, Any]:
     }
 
 
+def _token_id(case: _Case) -> str | None:
+    """Return the id of the token that came of the sign-in: the tenant's own edges know the flow by it."""
+    return None if isinstance(case.outcome, Deny) else case.moment.token_id
+
+
 def _own(case: _Case, tenant: Tenant | None) -> dict[str, Any]:
     """Nothing is crossed: everything is this tenant's own business."""
     user = case.guest or case.home_user
     facts = case.request.facts
     return {
         **_same(case, reason=_reason(case)),
+        "uniqueTokenIdentifier": _token_id(case),
         **_person(case, user.oid if user else NOBODY, case.name, user),
         "homeTenantName": case.home.name if case.home else None,
         "resourceDisplayName": _resource_name(case), "appDisplayName": _client_name(case),
@@ -163,6 +170,7 @@ def _at_resource(case: _Case, tenant: Tenant) -> dict[str, Any]:
             case, guest.oid if guest and not hidden else NOBODY, masked(case.name) if hidden else case.name,
             None if hidden else guest,
         ),
+        "uniqueTokenIdentifier": _token_id(case),
         # The home's consent is its outbound automatic redemption for this tenant: there is no switch of its own.
         "homeTenantName": case.home.name if shown else None,
         "resourceDisplayName": _resource_name(case), "appDisplayName": _client_name(case), "sessionId": None,

@@ -210,7 +210,8 @@ class Conversation:
         return response
 
     async def _decide(self, session: Session, via: str) -> Grant | Deny:
-        return await decide(self.provider, self.request, await self._question(session), via=self.errand.via + via)
+        question, via = await self._question(session), self.errand.via + via
+        return await decide(self.provider, self.request, question, via=via, session=session)
 
     async def _question(self, session: Session) -> SignInRequest:
         return await session_question(self.provider, self.request, self.errand.wanted, session)

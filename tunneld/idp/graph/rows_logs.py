@@ -33,7 +33,7 @@ SIGN_INS = LogTable(
         "userId": "user_id", "userPrincipalName": "user_name", "appId": "app_id", "resourceId": "resource_id",
         "homeTenantId": "home_tenant_id", "resourceTenantId": "resource_tenant_id",
         "crossTenantAccessType": "access_type", "conditionalAccessStatus": "access_status",
-        "correlationId": "correlation_id",
+        "correlationId": "correlation_id", "uniqueTokenIdentifier": "token_id",
     },
 )
 

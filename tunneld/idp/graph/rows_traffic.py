@@ -11,6 +11,7 @@ from starlette.responses import Response
 from tunneld.idp.graph.call import Call
 from tunneld.idp.graph.reading import listing, query_of
 from tunneld.idp.graph.resource import Operation
+from tunneld.idp.sign_in_log import sign_ins_of_tokens
 from tunneld.idp.traffic import read_flows, traffic_entry
 from tunneld.policy.objects import GraphObject
 
@@ -63,4 +64,15 @@ async def _list_traffic(call: Call) -> Response:
     tenant = call.tenant
     paths = call.provider.settings.traffic_logs
     flows = {flow["flow_id"]: flow for flow in await asyncio.to_thread(read_flows, paths, tenant.name)}
-    return await listing(call, query_of(call, None), list(flows), lambda key: traffic_entry(flows[key], tenant.id))
+    tokens = {token for flow in flows.values() if isinstance(token := flow.get("token_id"), str)}
+    known = await sign_ins_of_tokens(call.provider.database, tenant.id, tokens)
+
+    def render(key: str) -> dict[str, Any]:
+        entry = traffic_entry(flows[key], tenant.id)
+        sign_in = known.get(str(entry["uniqueTokenIdentifier"]))
+        if sign_in is not None:
+            entry["crossTenantAccessType"] = sign_in.access_type
+            entry["signIn"] = {"id": sign_in.id, "correlationId": sign_in.correlation_id}
+        return entry
+
+    return await listing(call, query_of(call, None), list(flows), render)
