@@ -89,14 +89,13 @@ class ConnectorConfiguration(GraphObject):
 
 
 class UserFlow(GraphObject):
-    """`/identity/b2xUserFlows/{id}`. `applications` may be empty: the flow then serves every application."""
+    """`/identity/b2xUserFlows/{id}`; the API keeps keys in lower case."""
 
-    id: Annotated[str, StringConstraints(pattern=r"^B2X_1_[A-Za-z0-9_-]{1,64}$")]
+    id: Annotated[str, StringConstraints(pattern=r"^[Bb]2[Xx]_1_[A-Za-z0-9_-]{1,64}$")]
     user_flow_type: Literal["signUpOrSignIn"] = "signUpOrSignIn"
     user_flow_type_version: Literal[1] = 1
     user_attribute_assignments: tuple[AttributeAssignment, ...] = ()
     api_connector_configuration: ConnectorConfiguration = ConnectorConfiguration()
-    applications: tuple[Guid, ...] = ()
 
 
 def collect(flow: UserFlow, fields: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
