@@ -9,6 +9,7 @@ from tunneld.idp.administration.rows import ADMINISTRATION_ROWS
 from tunneld.idp.graph.operations import operations_of
 from tunneld.idp.graph.resource import Operation, ResourceType
 from tunneld.idp.graph.rows_access import ACCESS_ROWS
+from tunneld.idp.graph.rows_assignments import assignment_operations
 from tunneld.idp.graph.rows_cross_tenant import CROSS_TENANT_ROWS, cross_tenant_operations
 from tunneld.idp.graph.rows_devices import DEVICES
 from tunneld.idp.graph.rows_directory import DIRECTORY_ROWS, directory_operations
@@ -38,6 +39,7 @@ _MORE: tuple[tuple[str, Callable[[], list[Operation]]], ...] = (
     ("protectedAction", lambda: role_operations(known_permissions)),
     ("user", directory_operations),
     ("user", me_operations),
+    ("application", assignment_operations),
     ("", traffic_operations),
     ("invitation", guest_operations),
     ("", log_tables),

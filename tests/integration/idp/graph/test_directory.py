@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.integration.idp.graph.admin import PARTNERS, Admin, administrator, error
-from tests.integration.idp.world import ALEX, ALEX_F, BOB, CONTOSO, FABRIKAM, STAFF, WOODGROVE, World, answer
+from tests.integration.idp.world import ALEX, ALEX_F, BOB, CONTOSO, FABRIKAM, STAFF, VAULT, WOODGROVE, World, answer
 from tunneld.policy.guests.collaboration import GUEST_AS_MEMBER, GUEST_LIMITED, GUEST_RESTRICTED
 
 CAROL = {
@@ -149,3 +149,23 @@ async def test_the_audit_log_in_pages(world: World) -> None:
         assert error(await admin.send("GET", f"{log}?{query}"))[0] == 400
     other = await administrator(world, tenant=FABRIKAM, oid=ALEX_F)
     assert error(await other.send("GET", f"{log}/{whole[0]['id']}"))[0] == 404
+
+
+async def test_who_has_an_application(world: World) -> None:
+    """Assigned and taken away one by one, each on record, and in force at once."""
+    admin = await administrator(world)
+    path = f"/v1.0/applications/{VAULT}/appRoleAssignedTo"
+    made = await admin.send("POST", path, {"principalId": BOB, "resourceId": VAULT})
+    assert made.status_code == 201, made.text
+    assert (made.json()["principalDisplayName"], made.json()["principalType"]) == ("Bob", "User")
+    assert world.provider is not None
+    application = world.provider.directory.tenants[CONTOSO].applications[VAULT]
+    assert application.assignments.closeness(world.provider.directory.tenants[CONTOSO].users[BOB]) == 0
+    assert (await admin.get(path))["value"] == [made.json()]
+    assert error(await admin.send("POST", path, {"principalId": BOB})) == (409, "objectExists")
+    assert error(await admin.send("POST", path, {"principalId": CONTOSO})) == (400, "unknownPrincipal")
+    assert error(await admin.send("POST", path, {"principalId": BOB, "resourceId": BOB}))[0] == 400
+    assert (await admin.send("DELETE", f"{path}/{made.json()['id']}")).status_code == 204
+    assert error(await admin.send("DELETE", f"{path}/{made.json()['id']}"))[0] == 404
+    assert (await admin.get(path))["value"] == []
+    assert error(await Admin.mint(world, oid=BOB).send("GET", path))[0] == 403
