@@ -142,6 +142,10 @@ async def test_registration_offer_belongs_to_its_session(world: World, browser: 
     seed, offer = seed_of(theirs), PageForm(theirs.text).fields["offer"]
     refused = await browser.submit(mine, "register", code=code_now(world, seed), offer=offer)
     assert "open for too long" in refused.text
+    elsewhere = await world.browser().sign_in("contoso")  # Alex again, or somebody who knows the password
+    seed, offer = seed_of(elsewhere), PageForm(elsewhere.text).fields["offer"]
+    refused = await browser.submit(mine, "register", code=code_now(world, seed), offer=offer)
+    assert "open for too long" in refused.text
     world.clock.now += 901
     refused = await browser.submit(mine, "register", code=code_now(world, seed_of(mine)))
     assert "open for too long" in refused.text

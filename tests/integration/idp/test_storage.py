@@ -33,12 +33,14 @@ from tests.integration.idp.world import (
     scope_of,
 )
 from tests.support.postgresql import server
+from tunneld.idp import credentials, evidence
 from tunneld.idp.audit_log import audits
 from tunneld.idp.changes import ConflictError
 from tunneld.idp.object_rows import revision
 from tunneld.idp.provider import Provider
 from tunneld.idp.sign_in_log import recorded_questions, sign_ins
 from tunneld.policy.directory_objects import GroupObject
+from tunneld.policy.facts import MethodUse
 from tunneld.policy.objects import Change, ObjectRef
 from tunneld.policy.views import fingerprint_of, view
 
@@ -246,3 +248,26 @@ async def test_both_tenants_have_their_record_of_a_visit(stored: World) -> None:
     assert await recorded_questions(provider_of(stored).database, FABRIKAM, until=asked[0].at) == []
     await provider_of(stored).records.sweep(int(stored.clock()) + 5)
     assert await rows_of(stored, sign_ins) == []
+
+
+async def test_facts_of_sessions_and_methods(stored: World) -> None:
+    """What people registered and what sessions proved: written once, the latest use counts, gone with the session."""
+    database, owner, other = provider_of(stored).database, (CONTOSO, ALEX), (FABRIKAM, ALEX_F)
+    await credentials.add_app(database, credentials.AuthenticatorApp("app", owner, "Phone", "sealed", 7, 1))
+    assert [await credentials.use_step(database, "app", step) for step in (7, 9, 8, 9)] == [False, True, False, False]
+    kept = credentials.Passkey("key", other, "Key", "public", 2**32 - 2, 1)
+    assert [await credentials.add_passkey(database, kept) for _ in range(2)] == [True, False]
+    assert await credentials.count_use(database, "key", 2**32 - 2, 2**32 - 1)
+    assert not await credentials.count_use(database, "key", 2**32 - 2, 2**32 - 1)
+    assert await credentials.kinds_of(database, (owner, other)) == {owner: {"softwareOath"}, other: {"fido2"}}
+    assert not await credentials.remove(database, owner, "key")  # it is somebody else's
+    assert await credentials.remove(database, other, "key")
+    for at in (5, 6):
+        await evidence.record_method(database, "gone", "home", MethodUse("password", at))
+        await evidence.record_device(database, "gone", f"device {at}", at)
+        await evidence.accept_terms(database, owner, "terms", "1", at)
+    found = await evidence.proved(database, "gone")
+    assert (found.at("home"), found.at(FABRIKAM), found.device_id) == ((MethodUse("password", 6),), (), "device 6")
+    assert await evidence.accepted_terms(database, owner) == {("terms", "1", 6)}
+    await evidence.sweep(database)
+    assert await evidence.proved(database, "gone") == evidence.Proved()
