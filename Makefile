@@ -23,7 +23,7 @@ demo: $(VENV)/.runtime
 lab: $(VENV)/.runtime
 	@$(BIN)/tunneld lab up
 
-test: $(VENV)/.test
+test: $(VENV)/.test $(VENV)/.foreign
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 check: $(VENV)/.test
@@ -56,6 +56,14 @@ $(VENV)/.runtime: $(VENV)/.python requirements.lock pyproject.toml
 $(VENV)/.test: $(VENV)/.runtime requirements-test.lock
 	@echo "installing the test dependencies (once)"
 	@$(PIP) -r requirements-test.lock
+	@touch $@
+
+# Programs of others for Node, which only tests start. Without npm those tests say so and are skipped.
+$(VENV)/.foreign: $(VENV)/.python tests/foreign/package.json
+	@if command -v npm >/dev/null; then \
+	  echo "installing the foreign programs that tests talk to (once)"; \
+	  cd tests/foreign && npm install --silent --no-audit --no-fund --package-lock=false; \
+	else echo "npm is missing: tests with foreign programs will be skipped"; fi
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.runtime requirements-bench.lock

@@ -14,7 +14,8 @@ EVERYTHING = [
     path
     for folder in ("tunneld", "tests", "bench", "docs", "certs", "forwarding_profiles", ".ci")
     for path in sorted((ROOT / folder).rglob("*"))
-    if path.is_file() and path.suffix in {".py", ".md", ".toml", ".html", ".yaml", ".js", ".sh", ""}
+    if path.is_file() and "node_modules" not in path.parts
+    and path.suffix in {".py", ".md", ".toml", ".html", ".yaml", ".js", ".mjs", ".sh", ""}
 ] + [path for path in sorted(ROOT.iterdir()) if path.suffix in {".md", ".toml", ".lock"} or path.name == "Makefile"]
 
 MAX_MODULE = 400
