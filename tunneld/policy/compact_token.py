@@ -52,8 +52,11 @@ def bearer(fields: Sequence[str]) -> str:
     return fields[0][7:]
 
 
-def take_apart(text: str) -> CompactToken:
-    """Return the parts of a compact RS256 token, or raise TokenError: it is refused for its form alone."""
+def take_apart(text: str, *, untyped: bool = False) -> CompactToken:
+    """Return the parts of a compact RS256 token, or raise TokenError: it is refused for its form alone.
+
+    `untyped` lets the header go without `typ`, as ID tokens of other providers do (RFC 7519 §5.1: it is optional).
+    """
     if not text:
         raise TokenError(Reason.TOKEN_MISSING)
     if len(text) > MAX_TOKEN:
@@ -65,7 +68,7 @@ def take_apart(text: str) -> CompactToken:
     decode_base64url(match[3])
     if len(header_bytes) > MAX_HEADER:
         raise TokenError(Reason.TOKEN_MALFORMED, "the header is too large")
-    key_id = _key_id(strict_object(header_bytes))
+    key_id = _key_id(strict_object(header_bytes), untyped=untyped)
     return CompactToken(text, key_id, strict_object(payload))
 
 
@@ -91,14 +94,14 @@ def strict_object(data: bytes) -> dict[str, object]:
     return value
 
 
-def _key_id(header: dict[str, object]) -> str:
+def _key_id(header: dict[str, object], *, untyped: bool) -> str:
     """Check the header and return its `kid`, which must be there: guessing keys is how confusions begin."""
     # This refuses jku, jwk, x5u and x5c (keys of the sender's choice), crit, b64, zip and enc without naming them.
     if not header.keys() <= _HEADER_MEMBERS:
         raise TokenError(Reason.TOKEN_MALFORMED, "the header has members that no access token needs")
     if header.get("alg") != ALGORITHM:
         raise TokenError(Reason.TOKEN_ALGORITHM, "only RS256")
-    if header.get("typ") != "JWT":
+    if header.get("typ") != "JWT" and not (untyped and "typ" not in header):
         raise TokenError(Reason.TOKEN_TYPE, "the header's typ is not JWT")
     if not isinstance(header.get("x5t", ""), str):
         raise TokenError(Reason.TOKEN_MALFORMED, "x5t is not text")

@@ -96,7 +96,7 @@ def code_of_answer(fields: Mapping[str, str], metadata: ProviderMetadata) -> str
 def take_apart_id_token(text: str) -> CompactToken:
     """Return the parts of an ID token; its key id says which key to look up. Raises FederationError("form")."""
     try:
-        return take_apart(text)
+        return take_apart(text, untyped=True)
     except TokenError as error:
         raise FederationError("form", f"{error.reason}: {error.detail}") from None
 

@@ -42,6 +42,7 @@ def test_a_good_token_becomes_a_person() -> None:
         OPENID_ISSUER, "subject-1", MAIL, "Gail", False, NOW, f"{OPENID_ISSUER} nonce-1", NOW + 360
     )
     assert verdict({"amr": ["pwd", "mfa"], "auth_time": NOW - 5}, {}).method == "federatedMultiFactor"
+    assert verdict({}, {"typ": ...}).subject == "subject-1"  # npm's oidc-provider leaves it out
     assert verdict({"aud": [OPENID_CLIENT], "azp": OPENID_CLIENT}, {}).authenticated_at == NOW
 
 
