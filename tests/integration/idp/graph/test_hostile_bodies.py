@@ -143,7 +143,7 @@ async def test_preconditions(world: World) -> None:
     assert (await admin.send("PATCH", ITEM, body, if_match=f'"x", {tag}')).status_code == 204
     assert error(await admin.send("PATCH", ITEM, body, if_match=tag)) == (412, "preconditionFailed")
     assert error(await admin.send("DELETE", ITEM, if_match=tag)) == (412, "preconditionFailed")
-    assert error(await admin.send("PATCH", f"{PARTNERS}/{BOB}", body, if_match="*"))[0] == 404
+    assert error(await admin.send("PATCH", f"{PARTNERS}/{BOB}", body, if_match="*"))[0] == 412
     sync = f"{ITEM}/identitySynchronization"
     assert (await admin.send("PUT", sync, {}, if_none_match="*")).status_code == 201
     assert error(await admin.send("PUT", sync, {}, if_none_match="*")) == (412, "preconditionFailed")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from tests.integration.idp.graph.admin import PARTNERS, Admin, administrator, error, give_role
-from tests.integration.idp.world import ALEX_F, CONTOSO, FABRIKAM, WIKI_F, World, scope_of
+from tests.integration.idp.world import ALEX_F, BOB, CONTOSO, FABRIKAM, WIKI_F, World, scope_of
 
 ALL_TRUSTED = {
     "inboundTrust": {
@@ -24,6 +24,19 @@ async def test_trusting_a_partner(world: World) -> None:
     assert (changed.status_code, changed.content) == (204, b"")
     assert (await admin.get(f"{PARTNERS}/{FABRIKAM}"))["inboundTrust"] == ALL_TRUSTED["inboundTrust"]
     assert error(await admin.send("POST", PARTNERS, {"tenantId": FABRIKAM}))[0] == 409
+
+
+async def test_the_one_call_of_every_guide(world: World) -> None:
+    """PATCH alone lists a partner; the audit log calls it what it is, and the id has to be one."""
+    admin = await administrator(world)
+    changed = await admin.send("PATCH", f"{PARTNERS}/{FABRIKAM}", ALL_TRUSTED)
+    assert changed.status_code == 204, changed.text
+    assert (await admin.get(f"{PARTNERS}/{FABRIKAM}"))["inboundTrust"] == ALL_TRUSTED["inboundTrust"]
+    assert (await admin.audits(world))[-1]["activityDisplayName"] == "Add a partner to cross-tenant access setting"
+    assert error(await admin.send("PATCH", f"{PARTNERS}/{CONTOSO}", ALL_TRUSTED))[0] == 400
+    assert error(await admin.send("PATCH", f"{PARTNERS}/nobody", ALL_TRUSTED))[0] == 400
+    reader = await administrator(world, "Security Reader", oid=BOB)
+    assert error(await reader.send("PATCH", f"{PARTNERS}/{FABRIKAM}", ALL_TRUSTED))[0] == 403
 
 
 EVERYBODY = {"accessType": "blocked", "targets": [{"target": "AllUsers", "targetType": "user"}]}
