@@ -26,7 +26,8 @@ PATH = "/v1.0/directory/federationConfigurations/graph.samlOrWsFedExternalDomain
 @pytest.mark.parametrize(
     ("changes", "rule"),
     [
-        ({"domains": [{"id": "fabrikam.example"}], "passiveSignInUri": "https://fabrikam.example/"}, "domainVerifiedInTenant"),
+        ({"domains": [{"id": "fabrikam.example"}], "passiveSignInUri": "https://fabrikam.example/"},
+         "domainVerifiedInTenant"),
         ({"domains": [{"id": "partner.example"}, {"id": "partner.example"}]}, "duplicateDomain"),
         ({"domains": [{"id": "elsewhere.example"}]}, "passiveEndpointNotProven"),
         ({"passiveSignInUri": "https://notpartner.example/"}, "passiveEndpointNotProven"),
