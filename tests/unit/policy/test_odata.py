@@ -22,10 +22,10 @@ ALEX: dict[str, Any] = {
     [
         ("displayName eq 'Alex O''Hara'", True), ("displayName eq 'ALEX o''hara'", True), ("displayName eq 'x'", False),
         ("displayName ne 'x'", True), ("mail eq null", True), ("mail ne null", False), ("id ne null", True),
-        ("null eq null", None), ("accountEnabled eq true", True), ("accountEnabled eq false", False),
+        ("accountEnabled eq true", True), ("accountEnabled eq false", False),
         ("accountEnabled ne false", True), ("accountEnabled gt false", False), ("age gt 40", True), ("age ge 41", True),
-        ("age lt 41", False), ("age le 41", True), ("age eq 41.0", True), ("share gt 0.4", True), ("age eq '41'", False),
-        ("id eq 41", False), ("age eq true", False), ("missing eq null", True), ("missing gt 4", False),
+        ("age lt 41", False), ("age le 41", True), ("age eq 41.0", True), ("share gt 0.4", True),
+        ("age eq '41'", False), ("id eq 41", False), ("age eq true", False), ("missing eq null", True), ("missing gt 4", False),
         ("missing eq 'x'", False), ("missing ne 'x'", True),
         ("createdDateTime ge 2026-11-20T09:30:00Z", True), ("createdDateTime gt 2026-11-20T09:30:00.3Z", False),
         ("createdDateTime lt 2026-11-20T10:31:00+01:00", True), ("createdDateTime ge 2026-11-21", False),
@@ -45,11 +45,8 @@ ALEX: dict[str, Any] = {
         ("id eq 11111111-1111-4111-8111-111111111111", False),
     ],
 )
-def test_filters(text: str, expected: bool | None) -> None:
+def test_filters(text: str, expected: bool) -> None:
     """Each operator against members of each type."""
-    if expected is None:
-        expected = matches(parse_filter("missing eq null"), ALEX)
-        text = "missing eq null"
     assert matches(parse_filter(text), ALEX) is expected
 
 
@@ -101,10 +98,14 @@ def page(objects: dict[str, dict[str, Any]], **options: str) -> tuple[list[Any],
     return [one.get("id") for one in found.values], found.next, found.total
 
 
-NUMBERS = {f"k{n:02d}": {"id": f"k{n:02d}", "even": n % 2 == 0, "back": -n, "gap": None if n < 3 else n} for n in range(25)}
+NUMBERS = {
+    f"k{n:02d}": {"id": f"k{n:02d}", "even": n % 2 == 0, "back": -n, "gap": None if n < 3 else n} for n in range(25)
+}
 
 
-@pytest.mark.parametrize("options", [{}, {"filter": "even eq true"}, {"orderby": "back"}, {"orderby": "even desc,back"}])
+@pytest.mark.parametrize(
+    "options", [{}, {"filter": "even eq true"}, {"orderby": "back"}, {"orderby": "even desc,back"}]
+)
 def test_pages_join_to_the_whole(options: dict[str, str]) -> None:
     """Whatever the order and the filter, following the links gives each object once."""
     whole, none, total = page(NUMBERS, **options)
