@@ -27,7 +27,7 @@ from tunneld.client.answers import (
 )
 from tunneld.client.cause import cause_headers
 from tunneld.client.ports import Denied
-from tunneld.model.reasons import Reason
+from tunneld.model.reasons import Kind, Reason, reason_named
 
 CLIENT_ID = "7d2f3c9e-6b1a-4e5d-9a40-1f6c8e2b5a10"
 DIRECTORY = "00000003-0000-0000-c000-000000000000"
@@ -278,7 +278,9 @@ def read_answer(tenant: Metadata, attempt: Attempt, query: Mapping[str, str]) ->
     if issuer != tenant.issuer and (issuer is not None or tenant.names_issuer):
         raise Denied(Reason.LOGIN_FAILED, "the answer comes from another issuer")  # RFC 9207 §2.4: mix-up
     if "error" in query:
-        raise denied_by(query["error"], query.get("error_description", ""), query.get("claims", ""))
+        raise denied_by(
+            query["error"], query.get("error_description", ""), query.get("claims", ""), query.get("suberror", "")
+        )
     if not query.get("code"):
         raise Denied(Reason.LOGIN_FAILED, "the answer carries no code")
     return query["code"]
@@ -301,8 +303,8 @@ def identity_claims(id_token: str | None, tenant: Metadata) -> dict[str, Any]:
     return claims
 
 
-def denied_by(error: str, description: str, claims: str = "") -> Denied:
-    """Return the denial that an OAuth error stands for. `error` decides; the AADSTS codes only refine a denial."""
+def denied_by(error: str, description: str, claims: str = "", suberror: str = "") -> Denied:
+    """Return the denial that an OAuth error stands for. `error` decides; codes and `suberror` only refine a denial."""
     detail = re.sub(r"[^\x20-\x7e]+", " ", description)[:300] or error
     if "profile_not_assigned" in description:
         return Denied(Reason.PROFILE_NOT_ASSIGNED, detail)
@@ -312,6 +314,9 @@ def denied_by(error: str, description: str, claims: str = "") -> Denied:
         return Denied(Reason.INTERACTION_REQUIRED, detail, claims=claims)
     if error in _OUTAGE:
         return Denied(Reason.IDP_UNREACHABLE, detail)
+    named = reason_named(suberror)
+    if error == "access_denied" and named is not None and named.kind is Kind.DENIED:
+        return Denied(named, detail)
     return Denied(Reason.LOGIN_FAILED, detail)
 
 
@@ -325,7 +330,9 @@ def _denied(answer: Answer, fallback: Reason) -> Denied:
         known = {reason.value: reason for reason in (Reason.PROFILE_NOT_ASSIGNED, Reason.NO_PROFILE)}
         return Denied(known.get(code, fallback), message or code)
     if isinstance(error, str):
-        return denied_by(error, str(_json(answer).get("error_description", "")), str(_json(answer).get("claims", "")))
+        said = _json(answer)
+        words = (str(said.get(name, "")) for name in ("error_description", "claims", "suberror"))
+        return denied_by(error, *words)
     return Denied(fallback, f"the identity provider answered {answer.status}")
 
 

@@ -64,6 +64,24 @@ def test_an_oauth_error_becomes_a_reason(error: str, description: str, reason: R
     assert denied_by(error, description).reason is reason
 
 
+@pytest.mark.parametrize(
+    ("error", "suberror", "reason"),
+    [
+        ("access_denied", "tenant_unknown", Reason.TENANT_UNKNOWN),
+        ("access_denied", "conditional_access", Reason.CONDITIONAL_ACCESS),
+        ("access_denied", "tenant_restricted", Reason.TENANT_RESTRICTED),
+        ("access_denied", "completed", Reason.LOGIN_FAILED),  # a reason, but none for a refusal
+        ("access_denied", "edge_unreachable", Reason.LOGIN_FAILED),  # may not pass for an outage
+        ("access_denied", "no such reason", Reason.LOGIN_FAILED),
+        ("invalid_grant", "conditional_access", Reason.LOGIN_FAILED),  # a fresh grant may still be had
+        ("interaction_required", "conditional_access", Reason.INTERACTION_REQUIRED),
+    ],
+)
+def test_the_stable_reason_refines_a_denial(error: str, suberror: str, reason: Reason) -> None:
+    """The provider's own reason is the receipt's, where it is one of saying no."""
+    assert denied_by(error, "sentence", "", suberror).reason is reason
+
+
 def test_a_description_cannot_smuggle_lines_or_a_book_into_ours() -> None:
     detail = denied_by("access_denied", "a\r\nb\x1b[31m" + "x" * 1000).detail
     assert "\n" not in detail
