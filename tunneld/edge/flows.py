@@ -15,7 +15,8 @@ from tunneld.net.dial import Dial
 from tunneld.net.mux import Mux
 from tunneld.net.relay import HoldingEnd, OriginEnd
 from tunneld.net.stream_end import StreamEnd
-from tunneld.policy.admission import DestinationGate, Refuse
+from tunneld.policy.admission import Admit, DestinationGate, Refuse, holds
+from tunneld.policy.claims_challenge import step_up_challenge
 from tunneld.wire.h2.frames import ErrorCode
 from tunneld.wire.h2.header_block import STATUS_200, encode_field
 from tunneld.wire.h2.stream import Stream
@@ -26,17 +27,22 @@ if TYPE_CHECKING:
 
 STREAMS_A_MESSAGE = 1000  # a stream's number has at most 10 digits, and a message of the control stream 16 KiB
 
-_REFUSALS: dict[Reason, bytes] = {}
+_REFUSALS: dict[tuple[Reason, bool], bytes] = {}
 
 
 def refusal_block(reason: Reason, challenge: str = "") -> bytes:
-    """Return the header block that refuses a stream with `reason` (RFC 9209; RFC 9110 §11.7.1 for a challenge)."""
-    block = _REFUSALS.get(reason)
+    """Return the header block that refuses a stream with `reason` (RFC 9209; RFC 9110 §11.7.1 for a challenge).
+
+    Without a challenge a step-up is a plain 403: whoever sends 407 must say how to go on (RFC 9110 §15.5.8).
+    """
+    challenged = bool(challenge) and reason.kind is Kind.STEP_UP
+    block = _REFUSALS.get((reason, challenged))
     if block is None:
-        status = str(answer_for(reason).status).encode()
-        block = encode_field(b":status", status) + encode_field(b"proxy-status", encode_proxy_status(reason).encode())
-        _REFUSALS[reason] = block
-    if reason.kind is Kind.STEP_UP:
+        status = 403 if reason.kind is Kind.STEP_UP and not challenged else answer_for(reason).status
+        block = encode_field(b":status", str(status).encode())
+        block += encode_field(b"proxy-status", encode_proxy_status(reason).encode())
+        _REFUSALS[reason, challenged] = block
+    if challenged:
         value = f'Bearer error="insufficient_claims", claims="{challenge}"'
         block += encode_field(b"proxy-authenticate", value.encode())
     return block
@@ -59,13 +65,13 @@ def revocations(flows: Sequence[EdgeFlow], reason: Reason) -> Iterator[dict[str,
 class EdgeFlow(StreamEnd):
     """A tunnelled flow's stream, and the origin behind it."""
 
-    __slots__ = ("_dial", "_where", "application", "origin", "record", "session")
+    __slots__ = ("_dial", "_where", "grant", "origin", "record", "session")
 
-    def __init__(self, session: EdgeSession, stream: Stream, record: FlowRecord, application: str | None) -> None:
+    def __init__(self, session: EdgeSession, stream: Stream, record: FlowRecord) -> None:
         super().__init__(session.mux, stream, HoldingEnd())
         self.session = session
         self.record = record
-        self.application = application
+        self.grant: Admit | None = None  # set when the flow names one that was accepted
         self.origin: OriginEnd | None = None
         self._dial: Dial | None = None
         self._where: Origin | None = None
@@ -81,12 +87,20 @@ class EdgeFlow(StreamEnd):
         """Say whether bytes can move: the origin is connected and the client was told."""
         return not isinstance(self.peer, HoldingEnd)
 
-    def admitted_by(self, gate: DestinationGate | None) -> bool:
-        """Say whether `gate` would admit this flow now."""
+    @property
+    def application(self) -> str | None:
+        """Return the application whose token the flow was admitted with."""
+        return None if self.grant is None else self.grant.application
+
+    def ended_by(self, gate: DestinationGate | None) -> Reason | None:
+        """Return why `gate` does not admit this flow any more, None where it does."""
         record = self.record
-        return gate is not None and not isinstance(
-            gate.decide(self.application, record.destination, record.port, Protocol.TCP), Refuse
-        )
+        if gate is None or self.grant is None:
+            return Reason.RULE_REMOVED
+        decision = holds(gate, self.grant, record.destination, record.port, Protocol.TCP)
+        if not isinstance(decision, Refuse):
+            return None
+        return decision.reason if decision.reason is Reason.INSUFFICIENT_CLAIMS else Reason.RULE_REMOVED
 
     # -- opening -------------------------------------------------------------------------------------------------
 
@@ -156,10 +170,11 @@ class EdgeFlow(StreamEnd):
 
     # -- ends ----------------------------------------------------------------------------------------------------
 
-    def refuse(self, reason: Reason) -> None:
-        """Say no instead of 200."""
+    def refuse(self, reason: Reason, context: str = "") -> None:
+        """Say no instead of 200, and which authentication `context` would help."""
         if not self.ended:
-            self.mux.codec.send_headers(self.stream, refusal_block(reason), end_stream=True)
+            challenge = step_up_challenge(context) if context else ""
+            self.mux.codec.send_headers(self.stream, refusal_block(reason, challenge), end_stream=True)
             self.mux.flush_soon()
             self.cut()
             self.session.flow_over(self, REFUSED, reason)

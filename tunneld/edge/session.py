@@ -11,29 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from tunneld.edge.bearer import Bearer
 from tunneld.edge.caller import identify
 from tunneld.edge.fields import bearer_of, cached_authority, restriction_of, trace_id
 from tunneld.edge.flows import EdgeFlow, refusal_block, refuse_stream, revocations
 from tunneld.edge.tenant import TenantEdge
 from tunneld.journal.flows import FlowRecord
-from tunneld.model.errors import PeerProtocolError, TokenError
-from tunneld.model.identity import VerifiedClaims
+from tunneld.model.errors import PeerProtocolError
 from tunneld.model.reasons import Reason
 from tunneld.model.verdict import Channel, Protocol
 from tunneld.net.control_stream import ControlStream
 from tunneld.net.mux import Mux
 from tunneld.net.stream_end import StreamEnd
 from tunneld.net.tasks import TaskOwner
-from tunneld.policy.admission import (
-    Admit,
-    Decision,
-    DestinationGate,
-    Refuse,
-    Tunnel,
-    admit_flow,
-    admit_session,
-    admit_token,
-)
+from tunneld.policy.admission import Admit, Decision, Refuse, Tunnel, admit_flow
+from tunneld.policy.claims_challenge import step_up_challenge
 from tunneld.policy.tokens import CLOCK_SKEW_S
 from tunneld.wire.h2.budget import Budget
 from tunneld.wire.h2.connection import Limits
@@ -61,30 +53,29 @@ class EdgeSession:
     ) -> None:
         self.server = server
         self.tenant = tenant
-        self.tunnel = tunnel
+        self.bearer = Bearer(tenant, tunnel, interop=interop)
         self.group = group
         limits = Limits(streams=server.settings.limits.streams + 1)
         self.mux = Mux(self, client=False, loop=asyncio.get_running_loop(), limits=limits)
         self.closed: asyncio.Future[None] = self.mux.loop.create_future()
         self.flows: set[EdgeFlow] = set()
-        self.gate: DestinationGate | None = None
         self._interop = interop
-        self._claims: VerifiedClaims | None = None
-        self._grant: Admit | None = None
-        self._refs: dict[bytes, Admit] = {}
         self._messages = Budget("control messages", CONTROL_BURST, CONTROL_RATE, self.mux.loop.time())
         self._logged = Budget("refusals worth a line", 20, 1, self.mux.loop.time())
         self._expiry: asyncio.TimerHandle | None = None
         self._control: ControlStream | None = None
         self._retired = False
-        self._restriction: str | None = None
         self._source = ("", 0)
 
     @property
     def user(self) -> str:
         """Return the object id of whoever is at the other end, for records and caps."""
-        client = self.tunnel.client
-        return client.oid if client is not None else (self._claims.oid if self._claims else "")
+        return self.bearer.user
+
+    @property
+    def tunnel(self) -> Tunnel:
+        """Return whose edge and channel the connection reached, and whom its certificate speaks for."""
+        return self.bearer.tunnel
 
     # -- what the mux calls --------------------------------------------------------------------------------------
 
@@ -94,7 +85,7 @@ class EdgeSession:
         if self._interop:
             return
         try:
-            self.tunnel = self.tunnel._replace(client=identify(transport, self.tunnel.tenant_id))
+            self.bearer.identified(identify(transport, self.tunnel.tenant_id))
         except PeerProtocolError as error:
             self.mux.fail(error.reason, error.detail)
 
@@ -130,7 +121,7 @@ class EdgeSession:
         if self._control is not None or token is None:
             refuse_stream(self.mux, stream, Reason.TOKEN_MISSING if token is None else Reason.MALFORMED_REQUEST)
             return
-        self._restriction = restriction_of(fields)
+        self.bearer.restriction = restriction_of(fields)
         self._control = ControlStream(self._on_control, self._on_control_closed)
         StreamEnd(self.mux, stream, self._control)
         self.group.create_task(self._start_session(stream, token), name="open session")
@@ -153,14 +144,8 @@ class EdgeSession:
         log.info("session_ready", tenant=self.tenant.name, channel=self.tunnel.channel.value, user=self.user)
 
     async def _judge_channel_token(self, token: str) -> Decision:
-        try:
-            claims = await self.tenant.verified_under(token, self._jkt, self._restriction)
-        except TokenError as error:
-            return Refuse(error.reason, error.detail)
-        gate = self.tenant.gate(claims, self.tunnel.channel)
-        decision = admit_session(self.tunnel, claims, profile_assigned=gate is not None, now=time.time())
+        decision = await self.bearer.judge_channel(token)
         if isinstance(decision, Admit):
-            self._claims, self._grant, self.gate = claims, decision, gate
             self._end_at(decision.expires_at)
         return decision
 
@@ -174,10 +159,6 @@ class EdgeSession:
     def _expired(self) -> None:
         self._say({"type": "revoked", "scope": "session", "reason": Reason.TOKEN_EXPIRED.value})
         self.mux.close(Reason.TOKEN_EXPIRED)
-
-    @property
-    def _jkt(self) -> str | None:
-        return None if self.tunnel.client is None else self.tunnel.client.jkt
 
     def _on_control(self, message: dict[str, Any]) -> None:
         if not self._messages.spend(self.mux.loop.time()):
@@ -212,37 +193,22 @@ class EdgeSession:
             self.mux.close(Reason.FLOOD, ErrorCode.ENHANCE_YOUR_CALM)
 
     async def _take_token(self, ref: int, token: str) -> None:
-        decision = await (self._judge_channel_token(token) if ref == CHANNEL_REF else self._judge_app_token(token))
+        decision = await (
+            self._judge_channel_token(token) if ref == CHANNEL_REF else self.bearer.judge_application(token)
+        )
         if isinstance(decision, Refuse):
             if self._logged.spend(self.mux.loop.time()):
                 log.warning("token_refused", tenant=self.tenant.name, user=self.user, reason=decision.reason.value,
                             detail=decision.detail)
-            self._say({"type": "token-refused", "ref": ref, "reason": decision.reason.value})
+            challenge = {"claims": step_up_challenge(decision.context)} if decision.context else {}
+            self._say({"type": "token-refused", "ref": ref, "reason": decision.reason.value, **challenge})
             return
         if ref != CHANNEL_REF:
-            # One token an application: a renewed one takes the place of the last.
-            self._refs = {r: a for r, a in self._refs.items() if a.application != decision.application}
-            self._refs[str(ref).encode()] = decision
+            self.bearer.keep(ref, decision)
         self._say({
             "type": "token-accepted", "ref": ref, "application": decision.application,
             "expires_at": int(decision.expires_at),
         })
-
-    async def _judge_app_token(self, token: str, restriction: str | None = None) -> Decision:
-        """Verify and judge an application's token. On the interoperability listener it brings its own profile."""
-        try:
-            claims = await self.tenant.verified_under(token, self._jkt, restriction or self._restriction)
-        except TokenError as error:
-            return Refuse(error.reason, error.detail)
-        if self._interop:
-            self.gate = self.tenant.gate(claims, Channel.PRIVATE)
-            self._claims = claims
-            if self.gate is None:
-                return Refuse(Reason.PROFILE_NOT_ASSIGNED)
-        if self.gate is None or (self._claims is None and not self._interop):
-            return Refuse(Reason.NO_SESSION)
-        user = None if self._interop or self._claims is None else self._claims.oid
-        return admit_token(self.tunnel, claims, user=user, applications=self.gate.applications, now=time.time())
 
     # -- flows ---------------------------------------------------------------------------------------------------
 
@@ -273,48 +239,50 @@ class EdgeSession:
         record.user = self.user
         record.action = "tunnel"
         if bearer is not None:
-            flow = EdgeFlow(self, stream, record, None)
+            flow = EdgeFlow(self, stream, record)
             self.group.create_task(self._connect_with(flow, fields), name="admit")
             return
         if ref is not None:
-            grant = self._refs.get(ref)
+            grant = self.bearer.refs.get(ref)
             missing = Reason.TOKEN_REF_UNKNOWN
         else:
-            grant = None if self.tunnel.channel is Channel.PRIVATE else self._grant
+            grant = None if self.tunnel.channel is Channel.PRIVATE else self.bearer.session
             missing = Reason.TOKEN_MISSING
-        self._admit(EdgeFlow(self, stream, record, None), grant, missing)
+        self._admit(EdgeFlow(self, stream, record), grant, missing)
 
     async def _connect_with(self, flow: EdgeFlow, fields: list[Field]) -> None:
         """Admit a flow that brings its whole token."""
         decision: Decision = Refuse(Reason.TOKEN_MALFORMED)
         if (token := bearer_of(fields, b"proxy-authorization")) is not None:
-            decision = await self._judge_app_token(token, restriction_of(fields))
+            decision = await self.bearer.judge_application(token, restriction_of(fields))
         if flow.ended:
             return
         if isinstance(decision, Refuse):
             self._open_record(flow)
-            flow.refuse(decision.reason)
+            flow.refuse(decision.reason, decision.context)
         else:
             self._admit(flow, decision, Reason.TOKEN_MISSING)
 
     def _admit(self, flow: EdgeFlow, grant: Admit | None, missing: Reason) -> None:
         record = flow.record
         record.user = self.user  # on the interoperability listener each token may be another user's
-        gate = self.gate
+        gate = self.bearer.gate
         refused: Reason | None = None
+        context = ""
         if self._retired:
             refused = Reason.TENANT_SWITCHED
-        elif not self._interop and (gate is None or self._grant is None):
+        elif not self._interop and (gate is None or self.bearer.session is None):
             refused = Reason.NO_SESSION
         elif gate is None or grant is None:
             refused = missing
         else:
-            record.application = flow.application = grant.application
+            flow.grant = grant
+            record.application = grant.application
             if grant.sign_in is not None:
                 record.token_id, record.home_tenant, record.user_type = grant.sign_in
             decision = admit_flow(gate, grant, record.destination, record.port, Protocol.TCP, now=time.time())
             if isinstance(decision, Refuse):
-                refused = decision.reason
+                refused, context = decision.reason, decision.context
                 record.detail = decision.detail
             else:
                 record.rule_id = decision.rule_id
@@ -324,7 +292,7 @@ class EdgeSession:
             self.flows.add(flow)
             flow.connect(self.tenant.connector.locate_now(record.destination, record.port))
         else:
-            flow.refuse(refused)
+            flow.refuse(refused, context)
 
     def _open_record(self, flow: EdgeFlow) -> None:
         self.server.flows.open(flow.record)
@@ -333,7 +301,7 @@ class EdgeSession:
     def _refuse_unrecorded(self, stream: Stream, correlation: str, reason: Reason) -> None:
         """Refuse a stream whose destination cannot even be named; it gets its two records all the same."""
         record = FlowRecord(correlation[16:], correlation, time.time(), "", 0, tenant=self.tenant.name, user=self.user)
-        flow = EdgeFlow(self, stream, record, None)
+        flow = EdgeFlow(self, stream, record)
         self._open_record(flow)
         flow.refuse(reason)
 
@@ -369,21 +337,25 @@ class EdgeSession:
 
     def refresh(self, version: int) -> None:
         """The tenant's profiles changed: flows that the new ones do not admit end, all others go on."""
-        if self._claims is None:
+        if not self.bearer.known:
             return
-        self.gate = gate = self.tenant.gate(self._claims, self.tunnel.channel)
+        gate = self.bearer.reload()
         if gate is None:
             self._say({"type": "revoked", "scope": "session", "reason": Reason.PROFILE_NOT_ASSIGNED.value})
-        doomed = [flow for flow in self.flows if not flow.admitted_by(gate)]
-        for message in revocations(doomed, Reason.RULE_REMOVED):
-            self._say(message)
-        for flow in doomed:
-            flow.terminate(Reason.RULE_REMOVED)
+        doomed: dict[Reason, list[EdgeFlow]] = {}
+        for flow in self.flows:
+            if (reason := flow.ended_by(gate)) is not None:
+                doomed.setdefault(reason, []).append(flow)
+        for reason, flows in doomed.items():
+            for message in revocations(flows, reason):
+                self._say(message)
+            for flow in flows:
+                flow.terminate(reason)
         self._say({"type": "profile-changed", "version": version})
 
     def expire(self) -> None:
         """The time to identify oneself is over: nobody holds a place here without a token."""
-        if self._claims is None:
+        if not self.bearer.known:
             self.mux.close(Reason.HANDSHAKE_TIMEOUT)
 
     def drain(self, deadline_s: float) -> None:

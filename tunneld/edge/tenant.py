@@ -138,7 +138,13 @@ class TenantEdge:
         gate = self.profiles.gates.get(key)
         if gate is None:
             applications = {application.id for application in profile.document.applications}
-            gate = self.profiles.gates[key] = DestinationGate(profile.classify, channel, applications)
+            demands = {
+                application.id: application.authentication_context
+                for application in profile.document.applications
+                if application.authentication_context is not None
+            }
+            gate = DestinationGate(profile.classify, channel, applications, demands=demands)
+            self.profiles.gates[key] = gate
         return gate
 
     def on_profiles(self, listener: ProfilesChanged) -> None:

@@ -21,9 +21,12 @@ class Way(NamedTuple):
     application: str | None = None
     hardening: str | None = None
     edge: str | None = None
+    authentication_context: str | None = None
 
     def __str__(self) -> str:
-        return " ".join(part for part in (self.verdict, self.channel, self.application, self.edge) if part)
+        demand = f"with {self.authentication_context}" if self.authentication_context else None
+        parts = (self.verdict, self.channel, self.application, self.edge, demand)
+        return " ".join(part for part in parts if part)
 
 
 class Change(NamedTuple):
@@ -56,7 +59,7 @@ def diff(a: CompiledProfile, b: CompiledProfile) -> list[Change]:
     A name is compared as a name: what the addresses behind it would change is listed with those addresses. The work
     is proportional to regions times port bounds in each.
     """
-    changes = list(_channel_changes(a, b))
+    changes = [*_channel_changes(a, b), *_demand_changes(a, b)]
     shifts: list[tuple[Region, _Shift]] = []
     for region in regions(a, b):
         shift = _shift(region.cells(a), region.cells(b))
@@ -123,6 +126,18 @@ def _channel_changes(a: CompiledProfile, b: CompiledProfile) -> Iterator[Change]
             everything = f"everything of channel {channel.value}"
             ways = [Way("tunnel", channel.value, edge=edge) for edge in (before, after)]
             yield Change(everything, (), (), ways[0], ways[1])
+
+
+def _demand_changes(a: CompiledProfile, b: CompiledProfile) -> Iterator[Change]:
+    """What an application's token must have satisfied is part of the way of all its flows, too."""
+    after = {each.id: each.authentication_context for each in b.document.applications}
+    for each in a.document.applications:
+        if each.id in after and after[each.id] != each.authentication_context:
+            ways = [
+                Way("tunnel", Channel.PRIVATE.value, each.id, authentication_context=context)
+                for context in (each.authentication_context, after[each.id])
+            ]
+            yield Change(f"everything of application {each.name}", (), (), ways[0], ways[1])
 
 
 def _edge_of(profile: CompiledProfile, channel: Channel) -> str | None:

@@ -66,6 +66,9 @@ class Application(BaseModel):
     id: Identifier
     name: Label
     kind: Literal["enterprise", "quick_access"] = "enterprise"
+    authentication_context: Annotated[str, Field(pattern=r"^c[1-9][0-9]?$")] | None = Field(
+        default=None, description="Authentication context, c1 to c99, that the application's token must have satisfied"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=ConfigDict(extra="forbid"))

@@ -28,7 +28,7 @@ _BROAD_IPV6 = 1 << 96  # a /32: what a provider is given
 class Finding(NamedTuple):
     """One thing to look at. A `warning` is likely a mistake, an `info` is allowed and worth knowing."""
 
-    kind: str  # "shadowed" | "unreachable" | "overlapping" | "over-broad" | "leak-prone" | "unassigned" | "incomplete"
+    kind: str  # shadowed, unreachable, overlapping, over-broad, leak-prone, unassigned, ineffective or incomplete
     level: str  # "warning" | "info"
     rule: str | None
     path: str
@@ -129,11 +129,25 @@ def _about_document(profile: CompiledProfile, survey: _Survey) -> Iterator[Findi
             f"rules overlap so deeply that only {MAX_DECISIONS:,} decisions were looked at; the list may lack some"
         )
         yield Finding("incomplete", "warning", None, "rules", message)
+    yield from _vain_demands(profile)
     for position, suffix in enumerate(document.private_dns.suffixes):
         generic = candidates_in(Region(Form.WILDCARD, suffix).cells(profile))
         if not any(each.compiled.rule.channel is Channel.PRIVATE for each in generic):
             message = f"no private rule covers *.{suffix}: names below it that no rule names are not tunnelled"
             yield Finding("leak-prone", "warning", None, f"private_dns.suffixes[{position}]", message)
+
+
+def _vain_demands(profile: CompiledProfile) -> Iterator[Finding]:
+    asked = {
+        each.rule.application
+        for each in profile.rules.values()
+        if each.rule.channel is Channel.PRIVATE and each.rule.action is Action.TUNNEL
+    }
+    for position, application in enumerate(profile.document.applications):
+        if application.authentication_context is not None and application.id not in asked:
+            message = f"no private rule tunnels to {application.name}, so nobody is asked for a token of it"
+            path = f"applications[{position}].authentication_context"
+            yield Finding("ineffective", "warning", None, path, message)
 
 
 def _never_win(profile: CompiledProfile, survey: _Survey, paths: dict[str, str]) -> Iterator[Finding]:

@@ -7,18 +7,22 @@ Nothing here knows a socket or a data plane, so the same judgement can answer an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Container
+from collections.abc import Callable, Collection, Container, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from tunneld.model.identity import ClientIdentity, VerifiedClaims
 from tunneld.model.reasons import Reason
 from tunneld.model.verdict import Channel, Outcome, Protocol, Verdict
+from tunneld.policy.claims_challenge import CAPABLE
 from tunneld.policy.tokens import CLOCK_SKEW_S
 
 USER_SCOPE = "user_impersonation"
 MAX_DECISIONS = 65536  # about 10 MiB; a user with more distinct destinations than that is scanning
 
 Classify = Callable[[str, int, Protocol], Verdict]
+
+NO_DEMANDS: Mapping[str, str] = MappingProxyType({})
 
 
 class SignIn(NamedTuple):
@@ -30,19 +34,29 @@ class SignIn(NamedTuple):
 
 
 class Admit(NamedTuple):
-    """Yes, until `expires_at` (seconds since the epoch). `application` is None outside the private channel."""
+    """Yes, until `expires_at` (seconds since the epoch). `application` is None outside the private channel.
+
+    `contexts` are the authentication contexts that the token had satisfied; `capable` says whether its client can
+    answer a claims challenge, should the application come to demand another one.
+    """
 
     expires_at: float
     application: str | None = None
     rule_id: str | None = None
     sign_in: SignIn | None = None
+    contexts: frozenset[str] = frozenset()
+    capable: bool = False
 
 
 class Refuse(NamedTuple):
-    """No, and why. `detail` is for the edge's own log, never for the peer."""
+    """No, and why. `detail` is for the edge's own log, never for the peer.
+
+    `context` is the authentication context to challenge the client with; empty where nothing would come of that.
+    """
 
     reason: Reason
     detail: str = ""
+    context: str = ""
 
 
 Decision = Admit | Refuse
@@ -77,12 +91,19 @@ def admit_session(tunnel: Tunnel, claims: VerifiedClaims, *, profile_assigned: b
 
 
 def admit_token(
-    tunnel: Tunnel, claims: VerifiedClaims, *, user: str | None, applications: Container[str], now: float
+    tunnel: Tunnel,
+    claims: VerifiedClaims,
+    *,
+    user: str | None,
+    applications: Container[str],
+    demands: Mapping[str, str] = NO_DEMANDS,
+    now: float,
 ) -> Decision:
     """Decide whether an application's token may be used in this tunnel.
 
     `user` is the object id that the channel token was accepted for, None where there is no session.
-    `applications` are those of the profile in effect for the user.
+    `applications` are those of the profile in effect for the user, `demands` the authentication contexts that some
+    of them ask for.
     """
     refusal = _bearer(tunnel, claims, now)
     if refusal is not None:
@@ -93,7 +114,11 @@ def admit_token(
         return Refuse(Reason.TOKEN_AUDIENCE, "a channel token is no application token")
     if claims.audience not in applications:
         return Refuse(Reason.PROFILE_NOT_ASSIGNED, "no profile of the user has this application")
-    return Admit(_until(tunnel, claims), claims.audience, sign_in=_sign_in(claims))
+    grant = Admit(
+        _until(tunnel, claims), claims.audience, sign_in=_sign_in(claims), contexts=claims.authentication_contexts,
+        capable=CAPABLE in claims.capabilities,
+    )  # fmt: skip
+    return lacking(grant, demands) or grant
 
 
 class DestinationGate:
@@ -102,16 +127,24 @@ class DestinationGate:
     A gate belongs to one version of one profile; a reload makes a new one. That is all the invalidation there is.
     """
 
-    __slots__ = ("_channel", "_classify", "_decisions", "_limit", "applications")
+    __slots__ = ("_channel", "_classify", "_decisions", "_limit", "applications", "demands")
 
     def __init__(
-        self, classify: Classify, channel: Channel, applications: Collection[str], *, limit: int = MAX_DECISIONS
+        self,
+        classify: Classify,
+        channel: Channel,
+        applications: Collection[str],
+        *,
+        demands: Mapping[str, str] = NO_DEMANDS,
+        limit: int = MAX_DECISIONS,
     ) -> None:
         self._classify = classify
         self._channel = channel
         self._limit = limit
         self._decisions: dict[tuple[str | None, str, int, Protocol], Verdict | Refuse] = {}
         self.applications = frozenset(applications)
+        self.demands = demands
+        """The authentication context of each application that demands one."""
 
     def decide(self, application: str | None, host: str, port: int, protocol: Protocol) -> Verdict | Refuse:
         """Return the winning rule's verdict if `application` owns the (normalised) destination, else why not."""
@@ -144,10 +177,29 @@ def admit_flow(
         return Refuse(Reason.TOKEN_MISSING)
     if now >= grant.expires_at + CLOCK_SKEW_S:
         return Refuse(Reason.TOKEN_EXPIRED)
-    decision = gate.decide(grant.application, host, port, protocol)
+    decision = holds(gate, grant, host, port, protocol)
     if isinstance(decision, Refuse):
         return decision
     return Admit(grant.expires_at, grant.application, decision.rule_id)
+
+
+def holds(gate: DestinationGate, grant: Admit, host: str, port: int, protocol: Protocol) -> Verdict | Refuse:
+    """Decide a flow by its profile alone, as is done again for every live flow when the profile changes."""
+    return (lacking(grant, gate.demands) if gate.demands else None) or gate.decide(
+        grant.application, host, port, protocol
+    )
+
+
+def lacking(grant: Admit, demands: Mapping[str, str]) -> Refuse | None:
+    """Refuse a grant whose token lacks what its application demands.
+
+    A client that does not say that it understands challenges is not challenged (Microsoft identity platform: "How to
+    use Continuous Access Evaluation enabled APIs"): it would come back with the same token for ever.
+    """
+    context = demands.get(grant.application or "")
+    if context is None or context in grant.contexts:
+        return None
+    return Refuse(Reason.INSUFFICIENT_CLAIMS, f"lacks {context}", context if grant.capable else "")
 
 
 def _bearer(tunnel: Tunnel, claims: VerifiedClaims, now: float) -> Refuse | None:

@@ -249,7 +249,7 @@ async def test_a_token_that_the_edge_has_forgotten_is_offered_again(tmp_path: Pa
         request, _ = await world.open()
         request.application.reset()
         (session,) = world.server.sessions
-        session._refs.clear()
+        session.bearer.refs.clear()
         request, _ = await world.open()
         request.application.reset()
         assert world.credentials.asked.count(AUDIENCE) == 2
