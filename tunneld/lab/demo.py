@@ -14,7 +14,7 @@ from rich.table import Table
 from tunneld.lab import world
 from tunneld.lab.clients import WebClient
 from tunneld.lab.control import Control
-from tunneld.lab.identity_story import Administrators, identity_story
+from tunneld.lab.identity_story import Administrators, IdentityStory
 from tunneld.lab.processes import Programs
 from tunneld.lab.story import STORY, Stage, Step, Unexpected
 from tunneld.lab.up import Lab, running, signals_as_interrupt
@@ -67,7 +67,7 @@ def _play_in(lab: Lab, console: Console, begin: float, *, identity: bool) -> lis
             f"ready after {time.monotonic() - begin:.1f} s\n"
         )
         administrators = Administrators(lab.configuration, lab.administrators)
-        story = identity_story(administrators) if identity else STORY
+        story = IdentityStory(administrators).steps() if identity else STORY
         for number, step in enumerate(story, 1):
             console.print(f"[bold]{number:>2}/{len(story)}[/] {step.title}")
             results.append(_act(step, stage, lab.programs, console))

@@ -52,36 +52,48 @@ class Administrators:
         return found
 
 
-def identity_story(administrators: Administrators) -> tuple[Step, ...]:
-    """Return the steps."""
+class IdentityStory:
+    """The steps, which act with the tenants' administrators."""
 
-    def block(stage: Stage) -> str:
+    def __init__(self, administrators: Administrators) -> None:
+        self._admin = administrators
+
+    def steps(self) -> tuple[Step, ...]:
+        """Return them in order."""
+        return (
+            Step("fabrikam blocks contoso with one PATCH, and a switch is refused", self.block),
+            Step("both tenants' logs say why, each its own part", self.explain),
+            Step("fabrikam trusts contoso, and the next switch passes", self.trust),
+            Step("fabrikam invites a guest, who redeems on the page", self.invite),
+        )
+
+    def block(self, stage: Stage) -> str:
         """One PATCH of Graph, and the next switch is refused with the published code."""
         partner = f"{PARTNERS}/{world.CONTOSO.id}"
-        known = administrators.call("fabrikam", "GET", PARTNERS)["value"]
+        known = self._admin.call("fabrikam", "GET", PARTNERS)["value"]
         if not any(one["tenantId"] == world.CONTOSO.id for one in known):
-            administrators.call("fabrikam", "POST", PARTNERS, {"tenantId": world.CONTOSO.id})
-        administrators.call("fabrikam", "PATCH", partner, {"b2bCollaborationInbound": BLOCKED})
+            self._admin.call("fabrikam", "POST", PARTNERS, {"tenantId": world.CONTOSO.id})
+        self._admin.call("fabrikam", "PATCH", partner, {"b2bCollaborationInbound": BLOCKED})
         receipt = stage.command("switch", "fabrikam")
         if receipt.get("committed") or "AADSTS500213" not in str(receipt.get("detail")):
             raise Unexpected("a refused switch with AADSTS500213", receipt)
         return f"switch refused: {receipt['detail']}"
 
-    def explain(stage: Stage) -> str:
+    def explain(self, stage: Stage) -> str:
         """The visited tenant's record names the setting; home's names the code, and keeps the other's secret."""
         del stage
-        visited = _refused(administrators, "fabrikam")
-        at_home = _refused(administrators, "contoso", correlation=visited["correlationId"])
+        visited = self._refused("fabrikam")
+        at_home = self._refused("contoso", correlation=visited["correlationId"])
         decided = next(step for step in visited["decisionTrace"] if step["effect"] == "block")
         leaks = [step for step in at_home["decisionTrace"] if step.get("setting") == "b2bCollaborationInbound"]
         if decided.get("setting") != "b2bCollaborationInbound" or leaks:
             raise Unexpected("b2bCollaborationInbound in fabrikam's record alone", (decided, leaks))
         return f"{decided['step']} {decided['setting']} of the {decided['source']}; same id in both tenants' logs"
 
-    def trust(stage: Stage) -> str:
+    def trust(self, stage: Stage) -> str:
         """The block is lifted and the partner trusted; it counts from the next token on."""
         partner = f"{PARTNERS}/{world.CONTOSO.id}"
-        administrators.call("fabrikam", "PATCH", partner, {"b2bCollaborationInbound": None, "inboundTrust": TRUSTED})
+        self._admin.call("fabrikam", "PATCH", partner, {"b2bCollaborationInbound": None, "inboundTrust": TRUSTED})
         receipt = stage.command("switch", "fabrikam")
         if not receipt.get("committed"):
             raise Unexpected("a switch to fabrikam", receipt)
@@ -90,38 +102,30 @@ def identity_story(administrators: Administrators) -> tuple[Step, ...]:
             raise Unexpected("a switch back home", back)
         return "inboundTrust all true; switched to fabrikam and back"
 
-    def invite(stage: Stage) -> str:
+    def invite(self, stage: Stage) -> str:
         """An invitation by Graph, redeemed on the real pages."""
         del stage
-        invited = administrators.call("fabrikam", "POST", "/invitations", {
+        invited = self._admin.call("fabrikam", "POST", "/invitations", {
             "invitedUserEmailAddress": GUEST, "inviteRedirectUrl": REDIRECT,
         })  # fmt: skip
         guest = invited["invitedUser"]["id"]
-        before = administrators.call("fabrikam", "GET", f"/users/{guest}")["externalUserState"]
-        password = administrators.passwords[GUEST]
-        walk(administrators.http, invited["inviteRedeemUrl"], username=GUEST, password=password, stop_at=REDIRECT)
-        after = administrators.call("fabrikam", "GET", f"/users/{guest}")
+        before = self._admin.call("fabrikam", "GET", f"/users/{guest}")["externalUserState"]
+        password = self._admin.passwords[GUEST]
+        walk(self._admin.http, invited["inviteRedeemUrl"], username=GUEST, password=password, stop_at=REDIRECT)
+        after = self._admin.call("fabrikam", "GET", f"/users/{guest}")
         if (before, after["externalUserState"]) != ("PendingAcceptance", "Accepted"):
             raise Unexpected("PendingAcceptance, then Accepted", (before, after["externalUserState"]))
         return f"{after['userPrincipalName']}: {before} → {after['externalUserState']}"
 
-    return (
-        Step("fabrikam blocks contoso with one PATCH, and a switch is refused", block),
-        Step("both tenants' logs say why, each its own part", explain),
-        Step("fabrikam trusts contoso, and the next switch passes", trust),
-        Step("fabrikam invites a guest, who redeems on the page", invite),
-    )
-
-
-def _refused(administrators: Administrators, tenant: str, *, correlation: str = "") -> dict[str, Any]:
-    """Return the newest record of the refusal in a tenant's log, which comes a moment after the answer."""
-    wanted = f"correlationId eq '{correlation}'" if correlation else "status/errorCode eq 500213"
-    deadline = time.monotonic() + RECORD_S
-    while time.monotonic() < deadline:
-        page = administrators.call(tenant, "GET", "/auditLogs/signIns", **{"$filter": wanted, "$top": "1"})
-        if page["value"]:
-            record = page["value"][0]
-            assert isinstance(record, dict)
-            return record
-        time.sleep(0.1)
-    raise Unexpected(f"a sign-in record in {tenant}'s log", "none")
+    def _refused(self, tenant: str, *, correlation: str = "") -> dict[str, Any]:
+        """Return the newest record of the refusal in a tenant's log, which comes a moment after the answer."""
+        wanted = f"correlationId eq '{correlation}'" if correlation else "status/errorCode eq 500213"
+        deadline = time.monotonic() + RECORD_S
+        while time.monotonic() < deadline:
+            page = self._admin.call(tenant, "GET", "/auditLogs/signIns", **{"$filter": wanted, "$top": "1"})
+            if page["value"]:
+                record = page["value"][0]
+                assert isinstance(record, dict)
+                return record
+            time.sleep(0.1)
+        raise Unexpected(f"a sign-in record in {tenant}'s log", "none")
