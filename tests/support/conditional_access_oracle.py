@@ -65,7 +65,8 @@ def about_external(part: Json | None, who: Json) -> bool:
     tenants = part.get("externalTenants") or {"membershipKind": "all"}
     if tenants["membershipKind"] == "all":
         return True
-    return who["authenticates"] != "outside" and who["home"] in tenants["members"]
+    home = who["tenant"] if who["authenticates"] == "here" and who["type"] is not None else who["home"]
+    return who["authenticates"] != "outside" and home in tenants["members"]
 
 
 def about_user(users: Json, who: Json, side: str) -> bool:
