@@ -13,7 +13,7 @@ from tunneld.model.reasons import Reason
 
 CONTRACT = {
     "lab", "run", "edge", "idp", "certs", "init", "status", "tenants", "flows", "health", "login", "logout", "switch",
-    "explain", "profile", "reasons",
+    "explain", "profile", "reasons", "policy", "logs",
 }
 
 
