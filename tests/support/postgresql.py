@@ -9,8 +9,9 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -22,9 +23,25 @@ def binaries() -> Path | None:
     return found[-1].parent if found else None
 
 
+@dataclass(frozen=True)
+class Server:
+    """A running server: its URL, and how it is stopped and started again."""
+
+    url: str
+    stop: Callable[[], None]
+    start: Callable[[], None]
+
+
 @contextmanager
 def server() -> Iterator[str]:
     """Start a server and give its URL. Skips where there is none; in CI that is a failure."""
+    with controlled_server() as running:
+        yield running.url
+
+
+@contextmanager
+def controlled_server() -> Iterator[Server]:
+    """Start a server that the test may stop and start."""
     programs = binaries()
     if programs is None:
         message = "PostgreSQL is not installed (apt-get install postgresql)"
@@ -44,12 +61,19 @@ def server() -> Iterator[str]:
     subprocess.run([*make, "-E", "UTF8"], check=True, capture_output=True, env=environment, cwd=root)
     options = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={root} -c shared_buffers=16MB"
     control = [*command, str(programs / "pg_ctl"), "-D", str(data), "-w", "-l", str(log)]
-    subprocess.run([*control, "-o", options, "start"], check=True, capture_output=True, env=environment, cwd=root)
+
+    def run(*words: str, check: bool) -> None:
+        subprocess.run([*control, *words], check=check, capture_output=True, env=environment, cwd=root)
+
+    def start() -> None:
+        run("-o", options, "start", check=True)
+
+    start()
     try:
-        yield f"postgresql://tunneld@127.0.0.1:{port}/postgres"
+        url = f"postgresql://tunneld@127.0.0.1:{port}/postgres"
+        yield Server(url, lambda: run("-m", "fast", "stop", check=True), start)
     finally:
-        stop = [*control, "-m", "immediate", "stop"]
-        subprocess.run(stop, check=False, capture_output=True, env=environment, cwd=root)
+        run("-m", "immediate", "stop", check=False)
         for _ in range(50):
             shutil.rmtree(root, ignore_errors=True)
             if not root.exists():

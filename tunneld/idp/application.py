@@ -14,6 +14,7 @@ from tunneld.idp.answers import ApiError, RequestError, api_error, oauth_error
 from tunneld.idp.authorize import authorize
 from tunneld.idp.boundary import API_PREFIXES, BodyTooLargeError, Boundary
 from tunneld.idp.certificates import certificate
+from tunneld.idp.database import DatabaseAwayError
 from tunneld.idp.device import device_auth, device_code
 from tunneld.idp.devices import device_nonce, enroll_device
 from tunneld.idp.federation.arrival import openid_arrival, passive_arrival
@@ -35,6 +36,8 @@ from tunneld.policy.refusals import refusal
 _OWN_APIS = ("/tunnel/v1/", "/devices/v1/", "/oidc/")
 
 _log = structlog.get_logger("idp")
+
+RETRY_S = 5  # a choice: a database server restarts in a few seconds
 
 ROUTES = [
     Route("/v1.0/me/tenants", my_tenants, methods=["GET"]),
@@ -74,6 +77,7 @@ def build_application(provider: Provider) -> ASGIApp:
             ApiError: _api_refused,
             BodyTooLargeError: _too_large,
             ClientDisconnect: _gone,
+            DatabaseAwayError: _away,
             HTTPException: _http_refused,
             Exception: _failed,
         },
@@ -109,6 +113,18 @@ async def _gone(request: Request, refused: Exception) -> Response:
     """The client left before its request was complete: nobody reads this answer, and nothing of ours is wrong."""
     del request, refused
     return Response(status_code=400)
+
+
+async def _away(request: Request, error: Exception) -> Response:
+    """The database is away: nothing is decided without it, and the client may come again (RFC 9110 §15.6.4)."""
+    _log.warning("database_away", correlation_id=request.state.correlation_id, error=str(error))
+    headers = {"retry-after": str(RETRY_S)}
+    if _is_api(request):
+        message = "The state cannot be reached for now. Try again soon."
+        return api_error(request, ApiError(503, "serviceUnavailable", message, headers=headers))
+    response = oauth_error(request, refusal(90024))
+    response.headers.update(headers)
+    return response
 
 
 async def _http_refused(request: Request, refused: Exception) -> Response:

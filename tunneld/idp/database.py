@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import MetaData, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from tunneld.model.errors import DocumentError
@@ -21,6 +21,16 @@ from tunneld.model.errors import DocumentError
 schema = MetaData()
 
 _CONNECTIONS = 8  # PostgreSQL's; a server's default allows 100 for all of its clients
+
+
+# SQLSTATE classes of a server that cannot be reached, is out of space, is being stopped or cannot use its disk
+# (PostgreSQL, appendix A); 25006 is a stand-by that may not write.
+_AWAY = ("08", "53", "57", "58", "25006")
+_WRONG_STATEMENT = 1  # SQLITE_ERROR: a defect of ours that SQLite's driver calls operational too
+
+
+class DatabaseAwayError(SQLAlchemyError):
+    """The database cannot be used at the moment: it is stopped, full or locked. Whoever comes later may succeed."""
 
 
 class Database:
@@ -68,14 +78,17 @@ class Database:
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[AsyncConnection]:
-        """Give a connection on which every statement is a transaction of its own."""
-        async with self._engine.connect() as connection:
+        """Give a connection on which every statement is a transaction of its own. Raises DatabaseAwayError."""
+        async with _reached(self._engine) as connection:
             yield connection
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
-        """Give a connection whose statements take effect together at the end of the block, or not at all."""
-        async with self._engine.connect() as connection:
+        """Give a connection whose statements take effect together at the end of the block, or not at all.
+
+        Raises DatabaseAwayError, also when the end is unknown because the connection broke at the commit.
+        """
+        async with _reached(self._engine) as connection:
             if self._is_file:
                 # The write lock at once: one that is taken later may fail after others have written.
                 await connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -83,6 +96,30 @@ class Database:
                 await connection.execution_options(isolation_level="READ COMMITTED")
             yield connection
             await connection.commit()
+
+
+@asynccontextmanager
+async def _reached(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """Give a connection; that there is none, or that it breaks, is one error whatever the driver calls it."""
+    connected = False
+    try:
+        async with engine.connect() as connection:
+            connected = True
+            yield connection
+    except Exception as error:
+        # Before there is a connection nothing is the caller's fault: OSError, a driver's own class, SQLAlchemy's.
+        if connected and not _is_away(error):
+            raise
+        raise DatabaseAwayError(_first_line(error)) from error
+
+
+def _is_away(error: Exception) -> bool:
+    if not isinstance(error, DBAPIError):
+        return isinstance(error, OSError)  # a connection that broke in the middle of a statement
+    state = str(getattr(error.orig, "sqlstate", None) or "")
+    wrong = getattr(error.orig, "sqlite_errorcode", None) == _WRONG_STATEMENT
+    operational = isinstance(error, OperationalError | InterfaceError) and not wrong
+    return operational or error.connection_invalidated or state.startswith(_AWAY)
 
 
 def _parsed(url: str) -> URL:

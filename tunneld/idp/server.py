@@ -15,6 +15,7 @@ from pathlib import Path
 import structlog
 import uvicorn
 import uvloop
+from sqlalchemy.exc import SQLAlchemyError
 
 from tunneld.idp.administration.upkeep import keep_up
 from tunneld.idp.application import build_application
@@ -78,12 +79,12 @@ async def serve(settings: IdpSettings, *, ready: Callable[[str], None], stop: as
             config.load()
             directory = group.create_task(_watch(provider))
             identity = group.create_task(_watch_identity(settings, config))
-            sweep = group.create_task(_sweep(provider))
+            sweeping = group.create_task(_sweep(provider))
             upkeep = group.create_task(keep_up(provider))
             records = group.create_task(provider.records.run())
             end = group.create_task(_end(listener, stop))
             await listener.serve(sockets=[listening])
-            for task in (directory, identity, sweep, upkeep, records, end):
+            for task in (directory, identity, sweeping, upkeep, records, end):
                 task.cancel()
     finally:
         listening.close()
@@ -134,6 +135,8 @@ async def _watch(provider: Provider) -> None:
             provider.records.audit(
                 "Reload directory", now=provider.clock(), correlation_id="", result="refused", because=str(error)
             )
+        except SQLAlchemyError as error:  # it is followed again when it is back
+            _log.warning("database_away", error=type(error).__name__)
 
 
 async def _watch_identity(settings: IdpSettings, config: uvicorn.Config) -> None:
@@ -152,9 +155,17 @@ async def _watch_identity(settings: IdpSettings, config: uvicorn.Config) -> None
 async def _sweep(provider: Provider) -> None:
     while True:
         await asyncio.sleep(SWEEP_S)
-        await provider.store.sweep(provider.now())
-        await sweep_evidence(provider.database)  # after the sessions that it belongs to
-        await provider.records.sweep(provider.now() - provider.settings.lifetimes.log)
+        try:
+            await sweep(provider)
+        except SQLAlchemyError as error:
+            _log.warning("database_away", error=type(error).__name__)
+
+
+async def sweep(provider: Provider) -> None:
+    """Delete what has expired."""
+    await provider.store.sweep(provider.now())
+    await sweep_evidence(provider.database)  # after the sessions that it belongs to
+    await provider.records.sweep(provider.now() - provider.settings.lifetimes.log)
 
 
 def _listen(settings: IdpSettings) -> socket.socket:

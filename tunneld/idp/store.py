@@ -6,6 +6,7 @@ file signs nobody in.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +38,11 @@ _families = Table(
     Column("revoked_at", Integer),
     Column("revoked_because", String(64)),
 )
+_contexts = Table(  # beside the families, so that older state files open
+    "refresh_contexts", schema,
+    Column("family_id", String(64), primary_key=True),
+    Column("contexts", String(512), nullable=False),  # 99 of them at most, of four characters
+)
 _consents = Table(
     "consents", schema,
     Column("tenant_id", String(36), primary_key=True),
@@ -58,8 +64,10 @@ _FAMILY = (
     select(
         _families, _sessions.c.home_tid, _sessions.c.home_oid, _sessions.c.authenticated_at,
         _sessions.c.expires_at.label("session_expires_at"), _sessions.c.revoked_at.label("session_revoked_at"),
+        _contexts.c.contexts,
     )
     .join(_sessions, _sessions.c.id == _families.c.session_id)
+    .outerjoin(_contexts, _contexts.c.family_id == _families.c.id)
     .where(_families.c.id == bindparam("wanted"))
 )
 _ROTATE = (
@@ -84,7 +92,10 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """All refresh tokens that descend from one code; only the newest generation is good (RFC 9700 §4.14.2)."""
+    """All refresh tokens that descend from one code; only the newest generation is good (RFC 9700 §4.14.2).
+
+    `contexts` are the authentication contexts that its tokens had: a refresh asks for them again by itself.
+    """
 
     id: str
     session_id: str
@@ -95,6 +106,7 @@ class Family:
     generation: int
     expires_at: int
     revoked: bool = False
+    contexts: tuple[str, ...] = ()
 
 
 class Store:
@@ -135,7 +147,8 @@ class Store:
         if row is None:
             return None
         family = Family(row.id, row.session_id, row.tenant_id, row.client_id, row.scope,
-                        tuple(row.capabilities.split()), row.generation, row.expires_at, row.revoked_at is not None)
+                        tuple(row.capabilities.split()), row.generation, row.expires_at, row.revoked_at is not None,
+                        tuple((row.contexts or "").split()))
         session = Session(row.session_id, (row.home_tid, row.home_oid), row.authenticated_at,
                           row.session_expires_at, row.session_revoked_at is not None)
         return family, session
@@ -143,6 +156,13 @@ class Store:
     async def rotate(self, family_id: str, generation: int) -> bool:
         """Move a family on by one generation; False when somebody else was first or it was revoked."""
         return await self._write(_ROTATE, {"wanted": family_id, "seen": generation}) == 1
+
+    async def remember_contexts(self, family_id: str, contexts: Iterable[str]) -> None:
+        """Keep which authentication contexts the tokens of a family had, in place of those kept before."""
+        values = {"family_id": family_id, "contexts": " ".join(sorted(contexts))}
+        async with self._database.transaction() as connection:
+            await connection.execute(delete(_contexts).where(_contexts.c.family_id == family_id))
+            await connection.execute(insert(_contexts).values(**values))
 
     async def revoke_family(self, family_id: str, because: str, now: int) -> None:
         live = (_families.c.id == family_id) & _families.c.revoked_at.is_(None)
@@ -179,6 +199,7 @@ class Store:
         """Delete what expired; a family or session is refused by its dates long before it is deleted."""
         for table in (_families, _sessions, _certified):
             await self._write(delete(table).where(table.c.expires_at < now))
+        await self._write(delete(_contexts).where(_contexts.c.family_id.not_in(select(_families.c.id))))
 
     # Rows are typed by their statement, which SQLAlchemy cannot say.
     async def _one(self, statement: Any, values: dict[str, object] | None = None) -> Any:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from tunneld.idp.answers import RequestError, correlation_of, oauth_error
-from tunneld.idp.decisions import Wanted, decide, session_question
+from tunneld.idp.database import DatabaseAwayError
+from tunneld.idp.decisions import Wanted, decide, judge, session_question
 from tunneld.idp.forms import read_form, required
 from tunneld.idp.grants import CODE_LIFETIME_S, CodeGrant, DeviceGrant, DeviceState
 from tunneld.idp.provider import Provider, provider_of
@@ -23,7 +24,7 @@ from tunneld.policy.claims_request import ClaimsRequest, parse_claims
 from tunneld.policy.directory import Client, Tenant
 from tunneld.policy.refusals import Refusal, refusal
 from tunneld.policy.scopes import ScopeRequest, parse_scope
-from tunneld.policy.sign_in import Deny, Grant, SessionProof
+from tunneld.policy.sign_in import Deny, Grant, SessionProof, SignInRequest
 
 SKEW_S = 60  # what clocks may differ by, as for tokens
 _THUMBPRINT = re.compile(r"[A-Za-z0-9_-]{43}")  # SHA-256 in base64url (RFC 7638 §3.1)
@@ -62,18 +63,36 @@ class TokenCall:
         provider, tenant = self.provider, self.tenant
         access = Wanted(tenant, self.client, wanted.scope.audience, wanted.contexts, interactive=False)
         question = await session_question(provider, self.request, access, session, proof=proof)
+        if family is not None:
+            question = self._with_earlier_contexts(question, family)
         token_id = new_id()
         outcome = await decide(provider, self.request, question, via=via, session=session, token_id=token_id)
         if isinstance(outcome, Deny):
             return oauth_error(self.request, _as_grant_error(outcome.refusal), claims=challenge(outcome))
         await self._check_binding(outcome, wanted)
-        handle = await self._next_refresh_token(session, wanted, family)
+        handle = await self._next_refresh_token(session, wanted, family, outcome.access.contexts)
         if handle is None:
             return oauth_error(self.request, refusal(50173))
         body = token_response(
             provider, outcome, session, wanted, handle, question=question, token_id=token_id
         )
         return JSONResponse(body, headers={"pragma": "no-cache"})
+
+    def _with_earlier_contexts(self, question: SignInRequest, family: Family) -> SignInRequest:
+        """Ask also for the contexts of the family's earlier tokens, as far as the session satisfies them still.
+
+        So a step-up lasts as long as what was shown in it; what no longer holds is left out and refuses nothing.
+        """
+        asked = question.around.contexts
+        earlier = tuple(context for context in family.contexts if context not in asked)
+
+        def asking(*more: str) -> SignInRequest:
+            return replace(question, around=replace(question.around, contexts=(*asked, *more)))
+
+        if not earlier or isinstance(judge(self.provider, asking(*earlier)), Grant):
+            return asking(*earlier)
+        # Contexts bring policies of their own, and all of those have to be met: what holds alone holds together.
+        return asking(*(one for one in earlier if isinstance(judge(self.provider, asking(one)), Grant)))
 
     def key_thumbprint(self) -> str | None:
         """Return the key to bind the token to, if the client asks for that."""
@@ -108,7 +127,7 @@ class TokenCall:
             raise RequestError(refusal(700030))
 
     async def _next_refresh_token(
-        self, session: Session, wanted: TokenRequest, family: Family | None
+        self, session: Session, wanted: TokenRequest, family: Family | None, contexts: Iterable[str]
     ) -> str | None:
         """Begin or move on the family on disk; None when somebody else moved it on first."""
         provider = self.provider
@@ -124,6 +143,8 @@ class TokenCall:
                 wanted.capabilities, 1, expires_at,
             )
             await provider.store.add_family(family)
+        if not set(contexts) <= set(family.contexts):
+            await provider.store.remember_contexts(family.id, {*family.contexts, *contexts})
         return provider.seal.seal("refresh", f"{family.id}~{family.generation}")
 
     async def revoke(self, family_id: str, because: str) -> None:
@@ -166,8 +187,13 @@ async def _redeem_code(call: TokenCall) -> Response:
     # Marked before the first await, with the family's id: a second redemption finds both whenever it comes.
     grant.redeemed, grant.family_id = True, new_id()
     family = Family(grant.family_id, grant.session.id, "", "", "", (), 0, 0)
-    session = await provider.store.session(grant.session.id) or replace(grant.session, revoked=True)
-    response = await call.answer(session, wanted, family, via="code")
+    try:
+        session = await provider.store.session(grant.session.id) or replace(grant.session, revoked=True)
+        response = await call.answer(session, wanted, family, via="code")
+    except DatabaseAwayError:
+        if not grant.reused:  # nobody got anything for the code: it is good for another try
+            grant.redeemed, grant.family_id = False, None
+        raise
     if grant.reused:  # while this one was at work, before there was a family to revoke
         await call.revoke(grant.family_id, "code_reuse")
         return oauth_error(call.request, refusal(54005))
@@ -222,7 +248,11 @@ async def _redeem_device(call: TokenCall) -> Response:
     assert grant.session is not None
     wanted = call.wanted(grant.scope, grant.claims)
     provider.devices.finish(grant)
-    return await call.answer(grant.session, wanted, None, via="device_code")
+    try:
+        return await call.answer(grant.session, wanted, None, via="device_code")
+    except DatabaseAwayError:
+        provider.devices.start(grant, provider.clock())  # as for a code
+        raise
 
 
 def _device_problem(provider: Provider, grant: DeviceGrant) -> Refusal | None:

@@ -101,6 +101,7 @@ _TABLE: dict[int, tuple[str, Reason, str]] = {
     5000819: ("access_denied", Reason.LOGIN_FAILED, "The email address is missing or not in the federation's domains."),
     # Pages and servers
     90013: ("invalid_request", Reason.MALFORMED_REQUEST, "The page is out of date. Start again."),
+    90024: ("temporarily_unavailable", Reason.IDP_UNREACHABLE, "The state cannot be reached for now. Try again soon."),
     90033: ("temporarily_unavailable", Reason.FLOOD, "Too many sign-ins at once. Try again later."),
     90090: ("server_error", Reason.INTERNAL_ERROR, "An unexpected error happened."),
 }

@@ -266,6 +266,49 @@ async def test_step_up_by_authentication_context(world: World, browser: Browser,
     assert claims(stepped["access_token"])["acrs"] == ["c1"]
 
 
+async def test_a_step_up_lasts_as_long_as_what_was_shown_in_it(world: World, browser: Browser, configured: Any) -> None:
+    """Refreshes that name no context keep `acrs`, over a restart too, until a policy finds the facts too old."""
+    names = [{"id": each, "displayName": each, "isAvailable": True} for each in ("c1", "c2")]
+
+    def policies(hours: int) -> Any:
+        def conditions(context: str) -> Any:
+            return {"applications": {"includeAuthenticationContextClassReferences": [context]}}
+
+        often = {"signInFrequency": {"isEnabled": True, "type": "hours", "value": hours,
+                                     "frequencyInterval": "timeBased",
+                                     "authenticationType": "primaryAndSecondaryAuthentication"}}
+        both = (policy(1, grant=MFA, conditions=conditions("c1"), sessionControls=often),
+                policy(2, grant=MFA, conditions=conditions("c2")))
+        return {0: {"authenticationContextClassReference": names} | ca(*both)}
+
+    async def refreshed(body: dict[str, Any], **form: str) -> tuple[dict[str, Any], Any]:
+        response = await browser.refresh("contoso", body["refresh_token"], **form)
+        assert response.status_code == 200, response.text
+        return response.json(), claims(response.json()["access_token"]).get("acrs")
+
+    await configured(policies(2))
+    scope = f"openid offline_access {scope_of(WIKI)}"
+    challenge = '{"access_token":{"acrs":{"essential":true,"values":["c1"]}}}'
+    page = await browser.authorize("contoso", claims=challenge, scope=scope)
+    page = await browser.submit(page, "sign_in", username="alex@contoso.example", password="correct horse")
+    code = answer(await browser.submit(page, "register", code=code_now(world, seed_of(page))))["code"]
+    body = (await browser.redeem("contoso", code)).json()
+    body, contexts = await refreshed(body)
+    assert contexts == ["c1"]
+    body, contexts = await refreshed(body, claims='{"access_token":{"acrs":{"value":"c2"}}}')
+    assert contexts == ["c1", "c2"]
+    body, contexts = await refreshed(body, claims='{"access_token":{"xms_cc":{"values":["cp1"]}}}')
+    assert contexts == ["c1", "c2"]
+    await world.close()
+    await world.open()
+    browser.http = world.browser().http
+    body, contexts = await refreshed(body)
+    assert contexts == ["c1", "c2"]
+    world.clock.now += 2 * 3600
+    body, contexts = await refreshed(body)
+    assert contexts == ["c2"]  # it is not refused: what no longer holds is left out
+
+
 @pytest.mark.parametrize("bad", [
     '{"access_token":{"acrs":{"values":["c100"]}}}', '{"access_token":{"acrs":{"value":"c1","values":[]}}}',
     '{"access_token":{"nbf":{"value":1}}}', '{"access_token":{},"access_token":{}}', "[" * 4000,
