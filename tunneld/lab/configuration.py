@@ -46,8 +46,8 @@ class Configuration:
 
     @property
     def idp_url(self) -> str:
-        """Base address of the identity provider."""
-        return f"https://{self.address('idp')}"
+        """Base address of the identity provider: by name, since a passkey never belongs to an IP address."""
+        return f"https://localhost:{self.ports['idp']}"
 
 
 def write(paths: StatePaths, held: ExitStack) -> Configuration:
@@ -160,6 +160,7 @@ def _idp_settings(configuration: Configuration) -> dict[str, Any]:
     edges = [tenant for tenant in world.TENANTS if tenant.channels]
     return {
         "listen": configuration.address("idp"),
+        "public_url": configuration.idp_url,
         "certificate": str(place / "idp.pem"),
         "key": str(place / "idp.key"),
         "directory": str(configuration.file("directory.json")),
