@@ -16,7 +16,7 @@ from tests.integration.idp.world import ALEX, CONTOSO, FABRIKAM, PASSWORD, Brows
 from tests.interop.running_idp import MSAL_CLIENT, RunningIdp, directory_document, running_idp
 from tunneld.policy.directory import DIRECTORY_API
 
-# MSAL would rather have response_mode=form_post, which a program on loopback cannot take and we do not offer.
+# MSAL would rather have response_mode=form_post, which this program on loopback cannot take.
 pytestmark = pytest.mark.filterwarnings("ignore:response_mode=:UserWarning")
 
 SCOPES = [f"api://{DIRECTORY_API}/.default"]

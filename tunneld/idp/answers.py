@@ -95,20 +95,11 @@ def api_error(request: Request, refused: ApiError) -> JSONResponse:
     return JSONResponse(body, status_code=refused.status, headers=headers)
 
 
-def redirect_back(redirect_uri: str, parameters: Mapping[str, str | None]) -> RedirectResponse:
-    """Return a redirect to a client with `parameters` added to its URI; None ones are left out."""
+def redirect_back(
+    redirect_uri: str, parameters: Mapping[str, str | None], *, fragment: bool = False
+) -> RedirectResponse:
+    """Return a redirect to a client with `parameters` in its URI's query or fragment; None ones are left out."""
     query = urlencode({name: value for name, value in parameters.items() if value is not None})
-    separator = "&" if "?" in redirect_uri else "?"
+    separator = "#" if fragment else "&" if "?" in redirect_uri else "?"
     # 303, so that a browser turns the POST of a password form into a GET (RFC 9700 §4.12).
     return RedirectResponse(f"{redirect_uri}{separator}{query}", status_code=303)
-
-
-def redirect_refusal(
-    redirect_uri: str, refusal: Refusal, *, state: str | None, issuer: str | None
-) -> RedirectResponse:
-    """Return an error redirect (RFC 6749 §4.1.2.1) with the issuer that sent it (RFC 9207)."""
-    answer = {
-        "error": refusal.error, "error_description": refusal.description, "suberror": str(refusal.reason),
-        "state": state, "iss": issuer,
-    }
-    return redirect_back(redirect_uri, answer)

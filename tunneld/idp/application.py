@@ -26,7 +26,7 @@ from tunneld.idp.guests.redeem import redeem
 from tunneld.idp.guests.sign_up import sign_up
 from tunneld.idp.metadata import discovery, key_set, logout, userinfo
 from tunneld.idp.own_methods import security_info
-from tunneld.idp.pages import passkey_script, style_sheet
+from tunneld.idp.pages import script, style_sheet
 from tunneld.idp.provider import Provider
 from tunneld.idp.restrictions import restrictions
 from tunneld.idp.token import token
@@ -44,7 +44,8 @@ ROUTES = [
     Route("/v1.0/networkAccess/me/forwardingProfile", my_forwarding_profile, methods=["GET"]),
     *graph_routes(),
     Route("/assets/pages.css", style_sheet, methods=["GET"]),
-    Route("/assets/passkey.js", passkey_script, methods=["GET"]),
+    Route("/assets/passkey.js", script, methods=["GET"]),
+    Route("/assets/reply.js", script, methods=["GET"]),
     Route("/login.srf", passive_arrival, methods=["POST"]),
     Route("/{tenant}/federation/oauth2", openid_arrival, methods=["GET"]),
     Route("/oidc/userinfo", userinfo, methods=["GET", "POST"]),

@@ -80,6 +80,7 @@ class DeviceGrant:
     polled_at: float = 0.0
     state: DeviceState = DeviceState.PENDING
     session: Session | None = None
+    shared: str = ""  # begun under a name that stands for no tenant; `tenant_id` is "" until somebody has signed in
 
 
 class DeviceBook:

@@ -8,11 +8,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from tunneld.idp.answers import RequestError, correlation_of, redirect_back
+from tunneld.idp.conversation.home_realm import shared_name, template_issuer
 from tunneld.idp.forms import read_query
 from tunneld.idp.pages import message_page
 from tunneld.idp.provider import Provider, provider_of
 from tunneld.idp.sessions import clear_session, find_session
 from tunneld.idp.tokens import verify_bearer
+from tunneld.policy.authorization import RESPONSE_MODES, SHARED
 from tunneld.policy.directory import DIRECTORY_API, Tenant
 from tunneld.policy.key_set import MAX_KEYS
 from tunneld.policy.redirects import redirect_allowed
@@ -22,9 +24,6 @@ from tunneld.policy.token_claims import pairwise_subject
 # Short, so that a withdrawn key is soon gone from caches that honour it.
 _CACHED = {"cache-control": "public, max-age=300", "access-control-allow-origin": "*"}
 
-
-# Names that stand for no organization: whoever signs in decides which one it becomes.
-SHARED = frozenset({"common", "organizations"})
 
 _APP_ID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
@@ -38,7 +37,7 @@ async def discovery(request: Request) -> Response:
     provider = provider_of(request)
     name = request.path_params["tenant"].lower()
     if name in SHARED:
-        issuer = f"{provider.base_url}/{{tenantid}}/v2.0"
+        issuer = template_issuer(provider)
     else:
         tenant = _tenant(provider, request)
         name, issuer = tenant.id, provider.issuer(tenant)
@@ -56,7 +55,7 @@ def _configuration(provider: Provider, name: str, issuer: str, app_id: str) -> d
         "userinfo_endpoint": f"{provider.base_url}/oidc/userinfo",
         "jwks_uri": f"{base}/discovery/v2.0/keys{f'?appid={app_id}' if app_id else ''}",
         "response_types_supported": ["code"],
-        "response_modes_supported": ["query"],
+        "response_modes_supported": list(RESPONSE_MODES),
         "grant_types_supported": [
             "authorization_code", "refresh_token", "urn:ietf:params:oauth:grant-type:device_code",
         ],
@@ -120,7 +119,7 @@ def _app_id(request: Request) -> str:
 async def logout(request: Request) -> Response:
     """End the session and all refresh tokens that came from it (OpenID Connect RP-Initiated Logout)."""
     provider = provider_of(request)
-    tenant = _tenant(provider, request)
+    tenant = None if shared_name(request) else _tenant(provider, request)
     fields = read_query(request)
     session = await find_session(provider, request)
     if session is not None:

@@ -1,6 +1,7 @@
 """The pages that people see: plain HTML, escaped by the template engine, nothing from elsewhere.
 
-No page has script, except those that talk to an authenticator: a browser offers passkeys to script only.
+No page has script, except those that talk to an authenticator, since a browser offers passkeys to script only, and
+the one that hands an answer to a client as a form.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ _templates = Environment(
     loader=PackageLoader("tunneld.idp"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
 )
 _style = (files("tunneld.idp") / "templates" / "pages.css").read_text(encoding="utf-8")
-_script = (files("tunneld.idp") / "templates" / "passkey.js").read_text(encoding="utf-8")
+_scripts = {
+    name: (files("tunneld.idp") / "templates" / name).read_text(encoding="utf-8") for name in ("passkey.js", "reply.js")
+}
 
 # What a wrong password and an unknown account both say: a page must not tell which accounts exist.
 WRONG_CREDENTIALS = "Your account or password is incorrect. Check both and try again."
@@ -37,21 +40,21 @@ def style_sheet(request: Request) -> Response:
     return Response(_style, media_type="text/css", headers={"cache-control": "public, max-age=3600"})
 
 
-def passkey_script(request: Request) -> Response:
-    """Serve the one script that there is."""
-    del request
-    return Response(_script, media_type="text/javascript", headers={"cache-control": "public, max-age=3600"})
+def script(request: Request) -> Response:
+    """Serve one of the two scripts that there are, by the name at the end of the path."""
+    text = _scripts[request.url.path.rpartition("/")[2]]
+    return Response(text, media_type="text/javascript", headers={"cache-control": "public, max-age=3600"})
 
 
 def form_page(
-    provider: Provider, request: Request, template: str, tenant: Tenant, values: Mapping[str, object],
+    provider: Provider, request: Request, template: str, tenant: Tenant | None, values: Mapping[str, object],
     *, redirect_uri: str | None = None, script: bool = False,
 ) -> HTMLResponse:
     """Return a page with a form that posts back to its own URL, protected against cross-site posts."""
     nonce, token = csrf_pair(provider, request)
     html = _templates.get_template(template).render(
         {
-            "tenant": tenant.display_name, "csrf": token, "action": request.url.path,
+            "tenant": _name(tenant), "csrf": token, "action": request.url.path,
             **values,
         }
     )
@@ -64,9 +67,8 @@ def message_page(
     *, heading: str, text: str, tenant: Tenant | None = None, detail: str = "", status: int = 200
 ) -> HTMLResponse:
     """Return a page that only says something."""
-    name = tenant.display_name if tenant else "tunneld"
     html = _templates.get_template("message.html").render(
-        tenant=name, heading=heading, text=text, detail=detail
+        tenant=_name(tenant), heading=heading, text=text, detail=detail
     )
     return HTMLResponse(html, status_code=status, headers=_page_headers(None))
 
@@ -82,11 +84,23 @@ def away_page(target: str, provider_name: str, tenant: Tenant) -> HTMLResponse:
     return HTMLResponse(html, headers=_page_headers(None))
 
 
+def reply_page(redirect_uri: str, fields: Mapping[str, str]) -> HTMLResponse:
+    """Return a page that posts an answer to a client: by a script, or by its button where script is off."""
+    html = _templates.get_template("reply.html").render(
+        tenant=_name(None), target=redirect_uri, fields=sorted(fields.items())
+    )
+    return HTMLResponse(html, headers=_page_headers(redirect_uri, script=True))
+
+
 def refusal_page(request: Request, refused: Refusal, tenant: Tenant | None = None) -> HTMLResponse:
     """Return a page for an error that must not be sent to a redirect URI (RFC 6749 §4.1.2.1)."""
     detail = f"{refused.description} Correlation ID: {as_guid(correlation_of(request))}"
     heading = "We cannot sign you in"
     return message_page(heading=heading, text=refused.sentence, tenant=tenant, detail=detail, status=400)
+
+
+def _name(tenant: Tenant | None) -> str:
+    return tenant.display_name if tenant else "tunneld"
 
 
 def _page_headers(redirect_uri: str | None, *, script: bool = False) -> dict[str, str]:

@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 from tunneld.idp.answers import RequestError, correlation_of, oauth_error
 from tunneld.idp.database import DatabaseAwayError
+from tunneld.idp.conversation.home_realm import shared_name
 from tunneld.idp.decisions import Wanted, decide, judge, session_question
 from tunneld.idp.forms import read_form, required
 from tunneld.idp.grants import CODE_LIFETIME_S, CodeGrant, DeviceGrant, DeviceState
@@ -37,16 +38,33 @@ class TokenCall:
         self.request = request
         self.form = form
         self.provider: Provider = provider_of(request)
+        self.shared = shared_name(request)
         tenant = self.provider.directory.tenant(request.path_params["tenant"])
-        if tenant is None:
+        if tenant is None and not self.shared:
             raise RequestError(refusal(90002))
         client = self.provider.directory.clients.get(required(form, "client_id"))
         if client is None:
             raise RequestError(refusal(700016))
         if {"client_secret", "client_assertion"} & form.keys() or "authorization" in request.headers:
             raise RequestError(refusal(700025))
-        self.tenant: Tenant = tenant
+        self._tenant: Tenant | None = None if self.shared else tenant
         self.client: Client = client
+
+    @property
+    def tenant(self) -> Tenant:
+        """The tenant that tokens are for."""
+        assert self._tenant is not None  # every grant is held against `is_for` first
+        return self._tenant
+
+    def is_for(self, tenant_id: str, shared: str) -> bool:
+        """Tell whether a grant of a tenant belongs here; `shared` is the name that it was also made under.
+
+        Where the URL names no tenant, the grant's own tenant is the call's from then on.
+        """
+        if not self.shared:
+            return self.tenant.id == tenant_id
+        self._tenant = self.provider.directory.tenants.get(tenant_id)
+        return self._tenant is not None and shared == self.shared
 
     def scope(self, default: str) -> ScopeRequest:
         """Return the requested scope, or the one that the grant was made for."""
@@ -201,7 +219,7 @@ async def _redeem_code(call: TokenCall) -> Response:
 
 
 def _code_problem(call: TokenCall, grant: CodeGrant) -> Refusal | None:
-    if grant.request.tenant.id != call.tenant.id:
+    if not call.is_for(grant.request.tenant.id, grant.request.shared):
         return refusal(700005)
     if grant.request.client.id != call.client.id:
         return refusal(700009)
@@ -222,7 +240,9 @@ async def _refresh(call: TokenCall) -> Response:
     if found is None:
         return oauth_error(call.request, refusal(70008, "The refresh token has expired."))
     family, session = found
-    if family.tenant_id != call.tenant.id or family.client_id != call.client.id:
+    # A line begun at its account's home goes on under the shared names too; a guest's only at the visited tenant.
+    shared = call.shared if session.account[0] == family.tenant_id else ""
+    if not call.is_for(family.tenant_id, shared) or family.client_id != call.client.id:
         return oauth_error(call.request, refusal(700009))
     if int(generation) != family.generation and not family.revoked:
         # RFC 9700 §4.14.2: an old one coming back means that two parties hold the family.
@@ -240,7 +260,10 @@ async def _refresh(call: TokenCall) -> Response:
 async def _redeem_device(call: TokenCall) -> Response:
     provider = call.provider
     grant = provider.devices.by_device_code(required(call.form, "device_code"))
-    if grant is None or grant.tenant_id != call.tenant.id or grant.client_id != call.client.id:
+    if grant is None or grant.client_id != call.client.id:
+        return oauth_error(call.request, refusal(70018))
+    waiting = call.shared == grant.shared and not grant.tenant_id  # whose organization it is nobody knows yet
+    if not waiting and not call.is_for(grant.tenant_id, grant.shared):
         return oauth_error(call.request, refusal(70018))
     problem = _device_problem(provider, grant)
     if problem is not None:

@@ -66,7 +66,7 @@ async def test_redirect_uri_is_compared_exactly(browser: Browser, uri: str) -> N
         ({"code_challenge": "A" * 42 + "="}, "invalid_request"),
         ({"response_type": "token"}, "unsupported_response_type"),
         ({"response_type": "code id_token"}, "unsupported_response_type"),
-        ({"response_mode": "fragment"}, "invalid_request"),
+        ({"response_mode": "web_message"}, "invalid_request"),
         ({"prompt": "none login"}, "invalid_request"),
         ({"scope": None}, "invalid_scope"),
         ({"scope": "https://graph.example/.default"}, "invalid_scope"),
@@ -139,7 +139,7 @@ async def test_concurrent_redemption_leaves_no_usable_token(browser: Browser) ->
         ("contoso", {"code": ""}, 900144),
         ("contoso", {"code": "unknown"}, 9002313),
         ("nowhere", {}, 90002),
-        ("common", {}, 90002),
+        ("common", {}, 700005),
     ],
 )
 async def test_wrong_redemptions(browser: Browser, tenant: str, changes: dict[str, str], code: int) -> None:

@@ -109,7 +109,7 @@ GOOD = {
     ("change", "code", "redirects"),
     [
         ({"client_id": "x"}, 700016, False), ({"redirect_uri": "http://127.0.0.1:7/"}, 50011, False),
-        ({"response_type": "token"}, 700054, True), ({"response_mode": "form_post"}, 90014, True),
+        ({"response_type": "token"}, 700054, True), ({"response_mode": "web_message"}, 90014, True),
         ({"code_challenge_method": "plain"}, 50147, True), ({"code_challenge": "x"}, 50147, True),
         ({"state": "s" * 2049}, 90014, True), ({"prompt": "x"}, 90014, True), ({"scope": "x"}, 70011, True),
         ({"scope": f"{APP}/a {HOME}/a"}, 28000, True), ({"scope": f"{APP}/a"}, 500011, True),

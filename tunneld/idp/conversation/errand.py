@@ -11,6 +11,7 @@ from starlette.responses import Response
 from tunneld.idp.decisions import Wanted
 from tunneld.idp.store import Session
 from tunneld.policy.conditional_access.outcome import Interaction
+from tunneld.policy.directory import ObjectKey
 from tunneld.policy.sign_in import Deny, Grant
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ class Errand:
     """One errand. `conclude` gets a grant and the session it rests on, `refuse` what no page can mend.
 
     `demand` may ask for a task although every policy is met; `actions` are the buttons of the errand's own pages, which
-    work only while there is a grant.
+    work only while there is a grant. `at_home` is there where the organization was found by the account: it returns the
+    errand at the organization of whoever has just proved who they are, None for somebody who has none.
     """
 
     wanted: Wanted
@@ -42,4 +44,5 @@ class Errand:
     redirect_uri: str | None = None  # where a form may lead, for the pages' content policy
     demand: Callable[[Grant, Session], Awaitable[Interaction | None]] = nothing_more
     actions: Mapping[str, Action] = field(default_factory=dict)
+    at_home: Callable[[ObjectKey], Errand | None] | None = None
     via: str = ""  # put before the way in a sign-in record: "device_"

@@ -59,13 +59,16 @@ def _page(talk: Conversation, username: str, error: str, lead: str = "") -> Resp
     wanted = talk.errand.wanted
     home = talk.provider.directory.home_realm(username)
     branding = branding_of(home or wanted.tenant)
+    # Ways in for guests from outside, who have to name the organization that they visit.
+    visited = talk.errand.at_home is None
     values = {
         "client": wanted.client.name, "username": username, "error": error, "lead": lead,
-        "passkeys": offered(talk.provider), "social": social_buttons(talk),
+        "passkeys": offered(talk.provider), "social": social_buttons(talk) if visited else [],
         # By domain, not by account: the page must look the same for accounts that do not exist.
         "home": _display_name(home), "branding": branding, "style": style_url(home or wanted.tenant),
-        "passcodes": wanted.tenant.policy.collaboration.one_time_passcode,
-        "personal": wanted.tenant.policy.cross_tenant.redemption_order().value.fallback != "emailOneTimePasscode",
+        "passcodes": visited and wanted.tenant.policy.collaboration.one_time_passcode,
+        "personal": visited
+        and wanted.tenant.policy.cross_tenant.redemption_order().value.fallback != "emailOneTimePasscode",
     }
     return talk.page("sign_in.html", values)
 

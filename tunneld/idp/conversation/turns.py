@@ -153,6 +153,11 @@ class Conversation:
         self, account: ObjectKey | None, proof: PasswordProof | MethodProof, *, typed: str, wrong: str
     ) -> Response:
         """Go on after a first factor was judged, right or wrong; `wrong` is what the page says then."""
+        if account is not None and proof.correct and self.errand.at_home is not None:
+            errand = self.errand.at_home(account)
+            if errand is None:
+                return self.errand.refuse(Deny(refusal(50020), ()))
+            self.errand = errand
         via, device_id = method_of(proof), waiting_device(self.provider, self.request, account)
         question = await first_question(
             self.provider, self.request, self.errand.wanted, account, proof, device_id=device_id

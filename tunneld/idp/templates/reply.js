@@ -1,0 +1,4 @@
+"use strict";
+// Sends the answer to the program that asked for it, as the button would.
+
+document.getElementById("reply").submit();
