@@ -16,6 +16,7 @@ from tests.support.certificates import Authority, Pair
 from tests.support.edge_settings import settings
 from tests.support.roads import Application, no_surprises, tcp_pair, until
 from tests.support.tokens import AUDIENCE, BASE, CHANNEL, ISSUER, TENANT, USER, claims, key_set, sign
+from tunneld.client.demands import Demands
 from tunneld.client.flow import ClientFlow
 from tunneld.client.live import LiveState, TenantSession
 from tunneld.client.ports import Denied, EdgeAddress
@@ -137,6 +138,9 @@ class FakeCredentials:
         self.gate: asyncio.Event | None = None
         self.restriction: str | None = None
         self.asked: list[str] = []
+        self.challenges: list[str] = []
+        self.demands = Demands(time.monotonic)
+        self.stepped_up: dict[str, Any] = {"acrs": ["c1"]}
 
     def token(self, audience: str, **changes: Any) -> str:
         now = int(time.time())
@@ -155,6 +159,12 @@ class FakeCredentials:
         return await self._token(audience)
 
     async def app_token(self, application: str) -> str:
+        return await self._token(application)
+
+    async def answer_challenge(self, application: str, refused: str, challenge: str) -> str:
+        self.challenges.append(challenge)
+        self.demands.challenged(application, challenge)
+        self.changed.setdefault(application, {}).update(self.stepped_up)
         return await self._token(application)
 
     def tls_context(self) -> ssl.SSLContext:

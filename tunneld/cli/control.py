@@ -78,14 +78,24 @@ def login(
     device: Annotated[
         bool, typer.Option("--device", help="Show a code to type on another device instead of opening a page here.")
     ] = False,
+    step_up: Annotated[
+        str | None,
+        typer.Option(
+            "--step-up", help="Sign in more strongly, as this application of the active tenant asks.",
+            metavar="APPLICATION",
+        ),
+    ] = None,
     state: State = None,
     as_json: Json = False,
 ) -> None:
     """Sign in with the home account, in a browser."""
-    result = _long_work(DaemonClient(state), "/v1/login", {"device": device}, as_json)
+    asked = {"device": device} if step_up is None else {"device": device, "application": step_up}
+    result = _long_work(DaemonClient(state), "/v1/login", asked, as_json)
     if result.get("reason") is not None:
         _fail(f"not signed in: {result['reason']}", result.get("detail"))
-    if not as_json:
+    if step_up is not None and not as_json:
+        typer.echo(f"{result['application']} is open to {result['username']} now")
+    elif not as_json:
         typer.echo(f"signed in as {result['username']}; the active tenant is {result['tenant']}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 from typing import Any
 
@@ -36,6 +37,8 @@ def status(answer: dict[str, Any]) -> RenderableType:
     profile = answer["profile"]
     facts.add_row("profile", _profile(profile) if profile else "none")
     facts.add_row("flows", str(answer["flows"]))
+    for waiting in answer["step_up"]:
+        facts.add_row("step-up", f"{waiting['name']}: run tunneld login --step-up {shlex.quote(waiting['name'])}")
     if not answer["channels"]:
         return facts
     channels = _table("channel", "state", "since", "edge")
@@ -153,6 +156,8 @@ def explanation(answer: dict[str, Any]) -> RenderableType:
     refused = flow is not None and flow["state"] == "refused"
     facts.add_row(asked, _coloured("refused" if refused else answer["verdict"] or "-"))
     facts.add_row("reason", answer["reason"] or "-")
+    if flow is not None and flow.get("detail"):
+        facts.add_row("because", flow["detail"])
     rule = answer["rule"]
     if answer.get("now"):
         facts.add_row("a flow now:", _now(answer["now"]))

@@ -59,6 +59,9 @@ class ControlSurface(Protocol):
     async def login(self, ask: Ask, *, device: bool) -> dict[str, Any]:
         """Raises Denied."""
 
+    async def step_up(self, word: str, ask: Ask) -> dict[str, Any]:
+        """Sign in more strongly for the application of that name or id. Raises Denied."""
+
     async def logout(self) -> dict[str, Any]:
         """Raises Denied."""
 
@@ -161,7 +164,11 @@ class _Endpoints:
         body = await _body(request)
         if body is None or not isinstance(body.get("device", False), bool):
             return refusal(Reason.MALFORMED_REQUEST, 'the body is {"device": true or false}', 400)
-        device = body.get("device", False)
+        device, application = body.get("device", False), body.get("application")
+        if application is not None:
+            if not isinstance(application, str) or not application or device:
+                return refusal(Reason.MALFORMED_REQUEST, 'the body is {"application": a name or an id}', 400)
+            return lines(self._surface, lambda ask: self._surface.step_up(application, ask), "login")
         return lines(self._surface, lambda ask: self._surface.login(ask, device=device), "login")
 
     async def logout(self, _: Request) -> Response:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tunneld.client.demands import Demands
 from tunneld.client.enrolment import DeviceKey, Enrolment, enrol
 from tunneld.client.oidc import (
     DIRECTORY,
@@ -19,11 +21,13 @@ from tunneld.client.oidc import (
     Provider,
     identity_claims,
     read_answer,
+    scope_of,
 )
 from tunneld.client.ports import Denied
 from tunneld.client.redirect import listen_for_redirect
 from tunneld.client.tokens import TokenCache, TokenKey
 from tunneld.model.reasons import Reason
+from tunneld.policy.claims_challenge import claims_parameter
 
 
 class Interaction(NamedTuple):
@@ -86,12 +90,52 @@ class TenantCredentials:
         self.keep_enrolled = False
         """Whether `maintain` renews the certificate: the tenant is active and has channels."""
         self.tokens = TokenCache(now)
+        self.demands = Demands(now)
+        self._applications: set[str] = set()
 
     async def channel_token(self, audience: str) -> str:
         return await self._token(TokenKey(audience, bound=True))
 
     async def app_token(self, application: str) -> str:
+        self._applications.add(application)
         return await self._token(TokenKey(application, bound=True))
+
+    async def answer_challenge(self, application: str, refused: str, challenge: str) -> str:
+        self._applications.add(application)
+        key = TokenKey(application, bound=True)
+        async with self._lock:
+            current = self.tokens.get(key)
+            if current is not None and current != refused:
+                return current  # another connection's challenge was answered while this one waited
+            self.demands.challenged(application, challenge)
+            return await self._fetch(key)
+
+    async def step_up(self, application: str, context: str | None, ask: Ask, *, seconds: float) -> Grant:
+        """Have the user answer the page that stands between them and the application. Raises Denied.
+
+        What it asks for is what the edge demanded, or the `context` that the profile names. Tokens of everything else
+        stay as they are, and can be had while the page is open.
+        """
+        self._applications.add(application)
+        wanted = self.demands.remembered(application)
+        if not wanted.contexts and context is not None:
+            wanted = replace(wanted, contexts=(context,))
+        metadata = await self._provider.metadata(self.tenant)
+        grant = await sign_in_by_browser(
+            self._provider, metadata, ask, seconds=seconds, login_hint=self._home().username,
+            scope=f"openid profile offline_access {scope_of(application)}", claims=claims_parameter(wanted),
+        )  # fmt: skip
+        who = identity_claims(grant.id_token, metadata)["oid"]
+        if self._enrolment is not None and self._enrolment.oid not in ("", who):
+            raise Denied(Reason.LOGIN_FAILED, "the page was answered by another account than the one signed in here")
+        await self.enrol()
+        async with self._lock:
+            self._keep(grant.refresh_token)
+            self.demands.insist(application, wanted)
+            key = TokenKey(application, bound=True)
+            self.tokens.forgive(key)
+            await self._fetch(key)
+        return grant
 
     async def directory_token(self) -> str:
         """Return a token for the tenant's directory: bearer, because the directory sees no client certificate."""
@@ -169,9 +213,11 @@ class TenantCredentials:
     def token_state(self, audience: str) -> str:
         """Return `valid`, `none` or the reason of a fresh refusal, for an explanation."""
         try:
-            return "valid" if self.tokens.get(TokenKey(audience, bound=True)) else "none"
+            if self.tokens.get(TokenKey(audience, bound=True)):
+                return "valid"
         except Denied as denied:
             return denied.reason.value
+        return next((each.reason.value for each in self.demands.waiting() if each.application == audience), "none")
 
     async def _token(self, key: TokenKey) -> str:
         if key.bound:
@@ -190,7 +236,11 @@ class TenantCredentials:
         except Denied as denied:
             if denied.reason is not Reason.IDP_UNREACHABLE:  # an outage says nothing about the token we have
                 self.tokens.deny(key, denied)
+                if key.bound and key.audience in self._applications:
+                    self.demands.refused(key.audience, denied)
             raise
+        if key.bound:
+            self.demands.met(key.audience)
         self.tokens.put(key, grant.access_token, grant.expires_in)
         return self.tokens.get(key) or grant.access_token
 
@@ -207,7 +257,9 @@ class TenantCredentials:
         return await self._redeem(metadata, audience, thumbprint)
 
     async def _redeem(self, metadata: Metadata, audience: str, thumbprint: str | None) -> Grant:
-        grant = await self._provider.refresh(metadata, self.refresh_token or "", audience, thumbprint)
+        # Only edges challenge, and only for applications: nobody else is told that we can answer.
+        claims = self.demands.claims(audience) if thumbprint and audience in self._applications else ""
+        grant = await self._provider.refresh(metadata, self.refresh_token or "", audience, thumbprint, claims=claims)
         self._keep(grant.refresh_token)
         return grant
 

@@ -28,7 +28,7 @@ from tunneld.client.live import LiveState, nobody
 from tunneld.client.oidc import Provider
 from tunneld.client.ports import DataPlane, Denied
 from tunneld.client.settings import Settings
-from tunneld.client.status import health, status, tenants
+from tunneld.client.status import application_named, health, status, tenants
 from tunneld.client.switchboard import Canary, Switchboard
 from tunneld.client.tenants import Discovery, Profiles, Tenant
 from tunneld.client.upkeep import Upkeep
@@ -151,6 +151,20 @@ class Daemon:
                     "tenant": self.live.current.tenant}
         finally:
             self.switchboard.busy = False
+
+    async def step_up(self, word: str, ask: Ask) -> dict[str, Any]:
+        session = self.live.current
+        self.identity.require_account()
+        application = application_named(session.profile, word)
+        if application is None or session.tenant_id is None:
+            detail = f"{word!r} is no application of the active tenant's profile"
+            raise Denied(Reason.APPLICATION_NOT_ASSIGNED, detail)
+        account = await self.identity.step_up(
+            session.tenant_id, application.id, application.authentication_context, ask,
+            seconds=self.settings.limits.interaction_s,
+        )  # fmt: skip
+        return {"type": "result", "signed_in": True, "reason": None, **asdict(account), "tenant": session.tenant,
+                "application": application.name}
 
     async def logout(self) -> dict[str, Any]:
         self._claim()

@@ -15,12 +15,13 @@ from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from tunneld.client.ports import Denied
-from tunneld.model.errors import DocumentError
+from tunneld.model.errors import DocumentError, PeerProtocolError
 from tunneld.model.reasons import Reason
 from tunneld.net.tls import client_context
-from tunneld.wire.x509 import jwk_thumbprint, key_pem, make_csr, matches, signed_by
+from tunneld.wire.x509 import jwk_thumbprint, key_pem, make_csr, matches, read_client_identity, signed_by
 
 RENEW_AT = 2 / 3  # of the certificate's life: the moment ACME clients renew (RFC 8555 implementations, certbot)
 
@@ -46,6 +47,8 @@ class Enrolment(NamedTuple):
     context: ssl.SSLContext
     expires_at: float
     renew_at: float
+    oid: str = ""
+    """Whom the certificate speaks for; empty where it does not say."""
 
 
 def enrol(key: DeviceKey, certificate: str, ca: str, pins: Path | None) -> Enrolment:
@@ -74,7 +77,14 @@ def _enrolment(key: DeviceKey, chain: bytes, authority: bytes, pins: Path | None
         except DocumentError as error:
             raise Denied(Reason.CERTIFICATE_REFUSED, f"the issued certificate {error.message}") from None
     begin, end = leaf.not_valid_before_utc.timestamp(), leaf.not_valid_after_utc.timestamp()
-    return Enrolment(context, end, begin + (end - begin) * RENEW_AT)
+    return Enrolment(context, end, begin + (end - begin) * RENEW_AT, _oid(leaf))
+
+
+def _oid(leaf: x509.Certificate) -> str:
+    try:
+        return read_client_identity(leaf.public_bytes(Encoding.DER)).oid
+    except PeerProtocolError:  # whether it is good enough for the edge is for the edge to say
+        return ""
 
 
 def _check_pinned(authority: bytes, pins: Path) -> None:

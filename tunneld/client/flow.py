@@ -65,6 +65,7 @@ class ClientFlow:
 
     def refuse(self, reason: Reason, detail: str = "") -> None:
         """Tell the application no and close the record."""
+        self.record.detail = detail or self.record.detail
         self.request.refuse(reason, detail)
         self.router.close(self, REFUSED, reason)
 

@@ -114,6 +114,19 @@ class Identity:
         log.info("signed_in", user=account.username, tenant=account.tenant_id)
         return account
 
+    async def step_up(
+        self, tenant_id: str, application: str, context: str | None, ask: Ask, *, seconds: float
+    ) -> Account:
+        """Have the account sign in more strongly for one application of a tenant. Raises Denied."""
+        account, credentials = self.require_account(), self.credentials(tenant_id)
+        grant = await credentials.step_up(application, context, ask, seconds=seconds)
+        if self._tenants.get(tenant_id) is not credentials:
+            raise Denied(Reason.SIGNED_OUT, "the account was signed out meanwhile")
+        self._session = grant.session_credential or self._session  # home gives one: what was proved counts abroad too
+        self._changed()
+        log.info("stepped_up", user=account.username, tenant=tenant_id, application=application)
+        return account
+
     async def logout(self) -> None:
         """Forget everything, and tell the provider if it can be reached."""
         account, session = self.account, self._session

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from tunneld.client.cause import set_cause
@@ -19,6 +20,7 @@ from tunneld.model.reasons import Reason, reason_named
 from tunneld.net.control_stream import ControlStream
 from tunneld.net.mux import Mux
 from tunneld.net.stream_end import StreamEnd
+from tunneld.net.tasks import TaskOwner
 from tunneld.wire.h2.budget import Budget
 from tunneld.wire.h2.connection import Limits
 from tunneld.wire.h2.frames import ErrorCode
@@ -42,21 +44,28 @@ LinkEvent = Callable[["EdgeLink", dict[str, Any]], None]
 class Grant:
     """One application's place on a connection: a token on its way, or accepted under a number."""
 
-    __slots__ = ("accepted", "block", "deadline", "refused", "waiting")
+    __slots__ = ("accepted", "block", "challenged", "deadline", "refused", "token", "waiting")
 
     def __init__(self, ref: int) -> None:
         self.block = encode_field(b"tunnel-token", str(ref).encode())
         self.accepted = False
         self.deadline = 0.0  # loop time until which flows may use it
         self.refused: Reason | None = None
+        self.token = ""
+        self.challenged = False
         self.waiting: list[ClientFlow] = []
+
+    @property
+    def may_be_challenged(self) -> bool:
+        """Say whether its token was sent, and no challenge was answered yet."""
+        return bool(self.token) and not (self.accepted or self.challenged)
 
 
 class EdgeLink:
     """A connection that belongs to one (tenant, user, channel, epoch). Implements `net.mux.MuxOwner`."""
 
-    def __init__(self, credentials: Credentials, *, loop: asyncio.AbstractEventLoop, on_message: LinkEvent,
-                 on_gone: Callable[[EdgeLink, Reason], None]) -> None:
+    def __init__(self, credentials: Credentials, *, loop: asyncio.AbstractEventLoop, group: TaskOwner,
+                 on_message: LinkEvent, on_gone: Callable[[EdgeLink, Reason], None]) -> None:
         self.loop = loop
         self.credentials = credentials
         # Streams the edge opens towards us do not exist, and its responses need little room.
@@ -71,6 +80,7 @@ class EdgeLink:
         self._haste = Budget("resets of unanswered streams", 100, 25, loop.time())
         self.control = ControlStream(self._on_control, self._on_control_closed)
         self._refs: dict[int, Grant] = {}
+        self._group = group
         self._on_message = on_message
         self._on_gone = on_gone
         self._channel_token = ""
@@ -167,9 +177,12 @@ class EdgeLink:
         if grant.waiting:
             first = grant.waiting[0].record
             set_cause(first.correlation_id, first.flow_id)
+        await self._present(application, grant, partial(self.credentials.app_token, application))
+
+    async def _present(self, application: str, grant: Grant, fetch: Callable[[], Awaitable[str]]) -> None:
         try:
             async with asyncio.timeout(TOKEN_S):
-                token = await self.credentials.app_token(application)
+                grant.token = await fetch()
         except Denied as denied:
             self._refuse_grant(application, grant, denied.reason, denied.detail)
             return
@@ -177,7 +190,7 @@ class EdgeLink:
             self._refuse_grant(application, grant, Reason.IDP_UNREACHABLE, "no token in time")
             return
         ref = next(number for number, known in self._refs.items() if known is grant)
-        self.control.send({"type": "token", "ref": ref, "token": token})
+        self.control.send({"type": "token", "ref": ref, "token": grant.token})
 
     def renewal_due(self, now: float) -> bool:
         """Say whether the channel token should be renewed, once for each end of a token."""
@@ -306,10 +319,15 @@ class EdgeLink:
         return self.loop.time() + max(1.0, lifetime - RENEW_MARGIN_S)
 
     def _token_refused(self, message: dict[str, Any]) -> None:
-        refused, name = self._granted(message), message.get("reason")
+        refused, name, claims = self._granted(message), message.get("reason"), message.get("claims")
         for application, grant in list(self.grants.items()):
             if grant is refused:
                 reason = reason_named(name if isinstance(name, str) else None) or Reason.TOKEN_SIGNATURE
+                if isinstance(claims, str) and reason is Reason.INSUFFICIENT_CLAIMS and grant.may_be_challenged:
+                    grant.challenged = True  # one answer a grant: an edge may challenge for ever
+                    answer = partial(self.credentials.answer_challenge, application, grant.token, claims)
+                    self._group.create_task(self._present(application, grant, answer), name="answer challenge")
+                    continue
                 self._refuse_grant(application, grant, reason, "the edge refused the token")
 
     def _revoked(self, message: dict[str, Any]) -> None:

@@ -175,8 +175,13 @@ class Provider:
             raise Denied(Reason.LOGIN_FAILED, "the identity token answers another request (nonce)")
         return grant
 
-    async def refresh(self, tenant: Metadata, refresh_token: str, audience: str, thumbprint: str | None) -> Grant:
-        """Redeem a refresh token for an access token of one audience, bound to a key where one is given."""
+    async def refresh(
+        self, tenant: Metadata, refresh_token: str, audience: str, thumbprint: str | None, *, claims: str = ""
+    ) -> Grant:
+        """Redeem a refresh token for an access token of one audience, bound to a key where one is given.
+
+        `claims` is the parameter of OpenID Connect Core 1.0 §5.5; empty for none.
+        """
         form = {
             "grant_type": "refresh_token",
             "refresh_token": refresh_token,
@@ -184,6 +189,8 @@ class Provider:
         }
         if thumbprint is not None:
             form["cnf_jkt"] = thumbprint
+        if claims:
+            form["claims"] = claims
         return await self._token(tenant, form)
 
     async def device_authorization(self, tenant: Metadata) -> DeviceCode:

@@ -52,6 +52,9 @@ class Credentials(Protocol):
     async def app_token(self, application: str) -> str:
         """Return a bound token for an application. Raises Denied."""
 
+    async def answer_challenge(self, application: str, refused: str, challenge: str) -> str:
+        """Return another token than the `refused` one, as a claims challenge asks. Raises Denied."""
+
     def tls_context(self) -> ssl.SSLContext:
         """Return a context that trusts the tenant's authority only and presents the client certificate."""
 

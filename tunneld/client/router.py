@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import socket
 import time
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,7 @@ from tunneld.inbound.request import FlowRequest
 from tunneld.journal.flows import REFUSED, CorrelationIds, FlowRecord
 from tunneld.model.address import normalise_host, parse_ip
 from tunneld.model.errors import PeerProtocolError
-from tunneld.model.reasons import Reason
+from tunneld.model.reasons import Kind, Reason
 from tunneld.model.verdict import Hardening, Outcome, Verdict
 from tunneld.net.attach import attach
 from tunneld.net.dial import Dial
@@ -196,6 +197,8 @@ class Router:
                 return
         if reason in _EDGE_DOWN:
             self.edge_unreachable(flow, reason)
+        elif reason.kind is Kind.STEP_UP:
+            flow.refuse(reason, _mend(flow, detail))
         else:
             flow.refuse(reason, detail)
 
@@ -218,3 +221,12 @@ class Router:
     def close(self, flow: ClientFlow, state: str, reason: Reason) -> None:
         """Note the end of a flow; the first call for a flow counts."""
         self._flows.close(flow.record, state, reason, time.time())
+
+
+def _mend(flow: ClientFlow, detail: str) -> str:
+    """Return what the user can do about an application that wants more of them than their session has proved."""
+    profile, wanted = flow.session.profile, flow.verdict.application
+    if profile is None or wanted is None:
+        return detail
+    name = next((each.name for each in profile.document.applications if each.id == wanted), wanted)
+    return f"run: tunneld login --step-up {shlex.quote(name)}" + (f" ({detail})" if detail else "")

@@ -9,6 +9,8 @@ from tunneld.client.identity import Identity
 from tunneld.client.live import LiveState
 from tunneld.client.ports import Tunnel
 from tunneld.client.tenants import Discovery, Profiles
+from tunneld.forwarding.compile import CompiledProfile
+from tunneld.forwarding.document import Application
 from tunneld.journal.timestamps import rfc3339
 from tunneld.session.lifecycle import ChannelState, daemon_state
 
@@ -39,6 +41,7 @@ def status(live: LiveState, identity: Identity, discovery: Discovery, profiles: 
         "user": account.username if account else None,
         "channels": {channel.value: _channel(tunnel) for channel, tunnel in session.channels.items()},
         "flows": len(live.flows.live),
+        "step_up": _waiting(live, identity),
         "profile": None if profile is None else {"id": profile.id, "version": profile.version, "age_s": _rounded(age)},
     }
 
@@ -86,6 +89,27 @@ def _checks(live: LiveState, identity: Identity, now: float) -> Iterator[Check]:
         reason = f" ({tunnel.reason.value})" if tunnel.reason else ""
         ok = tunnel.state == ChannelState.CONNECTED
         yield Check(f"channel {channel.value}", ok, f"{tunnel.edge.sni}: {tunnel.state}{reason}")
+
+
+def application_named(profile: CompiledProfile | None, word: str) -> Application | None:
+    """Return the application of the profile that has that id, or that name in any case."""
+    known = profile.document.applications if profile is not None else ()
+    named = [each for each in known if word in (each.id, each.name)]
+    return next(iter(named or [each for each in known if word.lower() == each.name.lower()]), None)
+
+
+def _waiting(live: LiveState, identity: Identity) -> list[dict[str, str]]:
+    """Return the applications of the active tenant that a stronger sign-in would open, and how to begin it."""
+    session = live.current
+    if identity.account is None or session.tenant_id is None:
+        return []
+    found = []
+    for each in identity.credentials(session.tenant_id).demands.waiting():
+        application = application_named(session.profile, each.application)
+        if application is not None:
+            found.append({"application": application.id, "name": application.name, "reason": each.reason.value,
+                          "detail": each.detail})
+    return found
 
 
 def _channel(tunnel: Tunnel) -> dict[str, Any]:

@@ -252,7 +252,9 @@ class ChannelTunnel:
         if self.state not in (ChannelState.CONNECTING, ChannelState.CONNECTED):
             self._enter(ChannelEvent.STARTED, self.reason)
         self._connecting = True
-        link = EdgeLink(self._credentials, loop=self._loop, on_message=self._heard, on_gone=self._gone)
+        link = EdgeLink(
+            self._credentials, loop=self._loop, group=self._group, on_message=self._heard, on_gone=self._gone
+        )
         try:
             await link.connect(self.edge, self.audience)
             if link.gone:  # lost again before anybody could use it

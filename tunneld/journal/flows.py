@@ -90,6 +90,7 @@ class FlowRecord:
             "end": None if self.end is None else rfc3339(self.end),
             "state": self.state,
             "reason": None if self.reason is None else self.reason.value,
+            "detail": self.detail or None,
             "protocol": self.protocol,
             "destination": self.destination,
             "port": self.port,

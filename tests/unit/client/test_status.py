@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tunneld.client.demands import Demands
 from tunneld.client.live import LiveState, TenantSession
 from tunneld.client.ports import EdgeAddress
 from tunneld.client.status import health, status, tenants
@@ -26,7 +27,7 @@ def tunnel(state: str, reason: Reason | None = None) -> Any:
 
 def identity(signed_in: bool = True, expires: float | None = 100.0) -> Any:
     account = SimpleNamespace(username="alex@contoso.example") if signed_in else None
-    credentials = SimpleNamespace(certificate_expires_at=expires)
+    credentials = SimpleNamespace(certificate_expires_at=expires, demands=Demands(lambda: 0.0))
     return SimpleNamespace(account=account, key_source="file", credentials=lambda _: credentials)
 
 
