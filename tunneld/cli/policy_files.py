@@ -10,6 +10,7 @@ from typing import Any
 
 from tunneld.journal.files import write_atomic
 from tunneld.model.errors import DocumentError
+from tunneld.model.strict_json import unique_members
 from tunneld.policy.plan import ObjectName, Written, title
 
 MAX_FILE = 4 * 1024 * 1024  # an object is a few KiB; the API takes no larger body anyway
@@ -71,7 +72,7 @@ def read_body(path: Path) -> dict[str, Any]:
     if len(content) > MAX_FILE:
         raise DocumentError(str(path), "", f"larger than {MAX_FILE} bytes", "this is no policy object")
     try:
-        body = json.loads(content, object_pairs_hook=_no_duplicates)
+        body = json.loads(content, object_pairs_hook=unique_members)
     except json.JSONDecodeError as error:
         raise DocumentError(str(path), f"line {error.lineno}", error.msg, "mend the JSON") from None
     except (ValueError, RecursionError) as error:
@@ -88,10 +89,3 @@ def _path(directory: Path, kind: str, object_id: str, body: Mapping[str, Any], t
         tail = _UNSAFE.sub("-", object_id)[:36]
         path = directory / kind / f"{name}.{tail}.json"
     return path
-
-
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("the same member is written twice in one object")
-    return members

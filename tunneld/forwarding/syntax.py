@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import tomllib
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 from tunneld.forwarding.places import Path, json_duplicate, json_line, toml_line
 from tunneld.model.errors import DocumentError
+from tunneld.model.strict_json import DuplicateMemberError, no_constant, unique_members
 
 # 100,000 rules in indented JSON are about 45 MiB; etcd and Kubernetes stop at 1.5 MiB, for some 10,000 rules.
 MAX_DOCUMENT = 64 * 1024 * 1024
@@ -51,23 +52,7 @@ def read_source(text: str | bytes, where: str) -> Source:
     return Source(value, text, where, is_json)
 
 
-class _DuplicateKeyError(ValueError):
-    """Two members of one object have the same name."""
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Build an object; RFC 8259 §4 leaves a repeated name undefined, and two readers must not differ on a rule."""
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise _DuplicateKeyError
-    return found
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_unique_keys, parse_constant=_no_constant)
+_DECODER = json.JSONDecoder(object_pairs_hook=unique_members, parse_constant=no_constant)
 
 
 def _parse_json(text: str, where: str) -> Any:
@@ -76,7 +61,7 @@ def _parse_json(text: str, where: str) -> Any:
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
         raise DocumentError(where, place, f"not JSON: {error.msg}", "mend the syntax there") from None
-    except _DuplicateKeyError:
+    except DuplicateMemberError:
         path, line = json_duplicate(text, _DECODER)
         raise DocumentError(where, f"{show_path(path)}, line {line}", "the key is given twice", "remove one") from None
     except RecursionError:

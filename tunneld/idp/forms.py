@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl
 from starlette.requests import Request
 
 from tunneld.idp.answers import RequestError
+from tunneld.model.strict_json import unique_members
 from tunneld.policy.refusals import refusal
 
 MAX_FIELDS = 64  # a dozen are used
@@ -62,8 +63,8 @@ def required(form: dict[str, str], name: str) -> str:
 
 
 async def read_json(request: Request) -> Any:
-    """Return a JSON body, which has any shape until the caller judged it; None when it is not JSON."""
+    """Return a JSON body, of any shape until the caller judged it; None when it is not JSON or says a thing twice."""
     try:
-        return json.loads(await request.body())
+        return json.loads(await request.body(), object_pairs_hook=unique_members)
     except (ValueError, RecursionError):
         return None

@@ -11,6 +11,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tunneld.model.strict_json import unique_members
+
 MAX_CLAIMS = 4096  # characters; a challenge with everything in it is under 300
 MAX_VALUES = 8
 MAX_CONTEXTS = 99  # c1 to c99
@@ -34,7 +36,7 @@ def parse_claims(text: str) -> ClaimsRequest | None:
     if not text:
         return ClaimsRequest()
     try:
-        document = json.loads(text, object_pairs_hook=_once) if len(text) <= MAX_CLAIMS else None
+        document = json.loads(text, object_pairs_hook=unique_members) if len(text) <= MAX_CLAIMS else None
     except (ValueError, RecursionError):
         return None
     wanted = document.get("access_token", {}) if isinstance(document, dict) else None
@@ -46,13 +48,6 @@ def parse_claims(text: str) -> ClaimsRequest | None:
     if capabilities is None or contexts is None or times is None:
         return None
     return ClaimsRequest(capabilities, contexts, int(times[0]) if times else 0)
-
-
-def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("a member twice")  # two readers would read two things
-    return members
 
 
 def _values(claim: object, form: re.Pattern[str], most: int) -> tuple[str, ...] | None:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from tunneld.model.errors import TokenError
 from tunneld.model.reasons import Reason
+from tunneld.model.strict_json import no_constant, unique_members
 
 MAX_TOKEN = 12 * 1024  # fits HTTP/2's usual 16 KiB header list; Microsoft's own tokens stay under 10 KiB
 MAX_HEADER = 1024  # alg, kid, typ and x5t take under 200 bytes
@@ -81,10 +82,10 @@ def strict_object(data: bytes) -> dict[str, object]:
     try:
         value = json.loads(
             data.decode("utf-8"),
-            object_pairs_hook=_members,
+            object_pairs_hook=unique_members,
             parse_int=_integer,
             parse_float=_number,
-            parse_constant=_constant,
+            parse_constant=no_constant,
         )
         _inspect(value, 1)
     except (ValueError, RecursionError) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
@@ -122,13 +123,6 @@ def decode_base64url(segment: str) -> bytes:
     return data
 
 
-def _members(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("duplicate member")
-    return members
-
-
 def _integer(text: str) -> int:
     if len(text) > MAX_INTEGER_DIGITS:
         raise ValueError("integer out of range")
@@ -140,10 +134,6 @@ def _number(text: str) -> float:
     if not -1e300 < number < 1e300:
         raise ValueError("number out of range")
     return number
-
-
-def _constant(text: str) -> float:
-    raise ValueError(f"{text} is not JSON")
 
 
 def _inspect(value: object, depth: int) -> None:

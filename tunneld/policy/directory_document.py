@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from tunneld.model.errors import DocumentError
+from tunneld.model.strict_json import unique_members
 from tunneld.model.verdict import Channel
 from tunneld.policy.passwords import parse_hash
 
@@ -186,18 +187,11 @@ def _mend(problems: int) -> str:
 
 def _parse_json(text: str, where: str) -> Any:  # a parsed document has any shape until pydantic has judged it
     try:
-        return json.loads(text, object_pairs_hook=_no_duplicates)
+        return json.loads(text, object_pairs_hook=unique_members)
     except json.JSONDecodeError as error:
         raise DocumentError(where, f"line {error.lineno}", error.msg, "the document is not JSON") from None
     except (ValueError, RecursionError) as error:
         raise DocumentError(where, "", str(error)) from None
-
-
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("the same key is written twice in one JSON object")
-    return members
 
 
 def _parse_toml(text: str, where: str) -> Any:  # as above

@@ -11,6 +11,7 @@ from starlette.requests import Request
 
 from tunneld.idp.answers import ApiError
 from tunneld.idp.graph.resource import Json
+from tunneld.model.strict_json import no_constant, unique_members
 
 MAX_DEPTH = 32  # Graph's deepest type, a Conditional Access policy, has six levels
 MAX_FAULTS = 20
@@ -27,7 +28,7 @@ async def read_json(request: Request) -> Json:
         raise ApiError(415, "UnsupportedMediaType", "The body is sent without a content coding.")
     body = await request.body()
     try:
-        value = json.loads(body.decode("utf-8"), object_pairs_hook=_members, parse_constant=_no_constant)
+        value = json.loads(body.decode("utf-8"), object_pairs_hook=unique_members, parse_constant=no_constant)
     except UnicodeDecodeError:
         raise ApiError(400, _MISTAKE, "The body is not UTF-8.") from None
     except json.JSONDecodeError as error:
@@ -122,17 +123,6 @@ def _place(parts: tuple[int | str, ...]) -> str:
             name = "".join(letter if letter.isprintable() else "?" for letter in part)[:128]
             text += f".{name}" if text else name
     return text
-
-
-def _members(pairs: list[tuple[str, Any]]) -> Json:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("a member is written twice in one object")
-    return members
-
-
-def _no_constant(name: str) -> object:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _bound(value: object, left: int) -> None:
