@@ -20,7 +20,7 @@ from tunneld.policy.cross_tenant.matching import Applications
 from tunneld.policy.cross_tenant.restrictions import Access, judge_restrictions
 from tunneld.policy.directory import Directory, Tenant
 from tunneld.policy.facts import Restrictions
-from tunneld.policy.refusals import Refusal
+from tunneld.policy.refusals import Refusal, refusal
 from tunneld.policy.token_claims import MOCK_CLAIM
 
 
@@ -44,6 +44,9 @@ def _judge(policy: str, claims: Mapping[str, Any], tenant: Tenant, directory: Di
     origin = claims.get(MOCK_CLAIM, {})
     home = directory.tenants.get(str(origin.get("home_tid", tenant.id)))
     home_user = directory.user((home.id, str(origin.get("home_oid", "")))) if home is not None else None
+    if home_user is None:
+        # A choice: nobody can say any more whether somebody who is gone was on a list.
+        return refusal(5000211, "The account that the token was issued to does not exist any more.")
     applications = Applications.named(str(claims["aud"]), str(claims.get("azp", "")))
     access = Access(home, home_user, tenant, tenant.users.get(str(claims["oid"])), applications)
     findings = judge_restrictions(Restrictions(v2=(policy,)), directory.tenants, access)

@@ -52,8 +52,8 @@ class Scene:
     admin: Admin
 
     @classmethod
-    async def open(cls, world: World) -> Scene:
-        world.write_directory(document())
+    async def open(cls, world: World, value: dict[str, Any] | None = None) -> Scene:
+        world.write_directory(value or document())
         await world.open()
         await give_role(world, "Global Administrator")
         return cls(world, Admin.mint(world, CONTOSO, ALEX))
