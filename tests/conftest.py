@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from hypothesis import HealthCheck, settings
 
 from tunneld.net.attach import is_fastnet
 from tunneld.net.loops import LOOPS, LoopFactory
@@ -18,6 +19,10 @@ from tunneld.net.loops import LOOPS, LoopFactory
 # The two base loops, and the one that the programs use by default.
 TESTED = ("asyncio", "uvloop", "fastnet")
 SETTLE_S = 2.0  # how long closing transports may take to be gone
+
+# A busy machine makes drawing slow; that says nothing about the code.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 def pytest_asyncio_loop_factories() -> dict[str, LoopFactory]:

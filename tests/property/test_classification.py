@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.profiles import compiled, linear_scan, rule, values
@@ -78,7 +78,7 @@ def rules(draw: st.DrawFn, rule_id: str) -> dict[str, Any]:
 
 RULES = st.integers(0, 24).flatmap(lambda count: st.tuples(*(rules(f"r{number}") for number in range(count))))
 FLOWS = st.lists(st.tuples(HOSTS, PORTS, PROTOCOLS), min_size=8, max_size=24)
-MANY = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+MANY = settings(max_examples=150)
 
 
 @contextmanager

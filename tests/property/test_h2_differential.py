@@ -14,7 +14,7 @@ import h2.connection
 import h2.events
 import h2.exceptions
 import h2.settings
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.h2_wire import CONNECT
@@ -327,7 +327,7 @@ OPERATIONS = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300)
 @given(OPERATIONS, st.booleans())
 def test_both_ends_agree(operations: list[tuple[str, int, int, bool]], we_are_client: bool) -> None:
     """Bytes, ends, resets, answers to pings, and at rest the windows."""
@@ -361,7 +361,7 @@ def compare_windows(run: Run) -> None:
     assert run.ours.codec.owed == sum(stream.owed for stream in run.ours.codec.streams.values()) == 0
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(st.integers(1, 20_000), min_size=1, max_size=40), st.booleans(), st.integers(1, 70_000))
 def test_bulk_never_stalls(sizes: list[int], we_are_client: bool, piece: int) -> None:
     """However the sizes fall, a reader that reads everything gets everything, in both directions."""

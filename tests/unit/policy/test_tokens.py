@@ -8,7 +8,7 @@ from typing import Any
 
 import jwt
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.attacks import Attack, attacks
@@ -186,7 +186,7 @@ def test_verify_does_not_rely_on_the_caller_for_the_issuer() -> None:
 
 
 @given(seed=st.integers(0, 2**32), edits=st.integers(1, 6))
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=400)
 def test_mutated_text_is_refused_or_means_the_same(seed: int, edits: int) -> None:
     """Bytes changed at random raise nothing but TokenError; and what passes, PyJWT passes with the same claims."""
     chance = random.Random(seed)
@@ -216,14 +216,14 @@ _JSON = st.recursive(
     changes=st.dictionaries(st.sampled_from([*claims(), "nonce", "acrs", "idtyp", "roles"]), _JSON, max_size=3),
     head=st.dictionaries(st.sampled_from(["alg", "kid", "typ", "x5t", "crit", "jku"]), _JSON, max_size=2),
 )
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200)
 def test_genuinely_signed_nonsense_is_refused_or_means_the_same(changes: dict[str, Any], head: dict[str, Any]) -> None:
     """An issuer that signs anything at all cannot make the verifier crash or differ from PyJWT."""
     _agree(sign(json.dumps({**claims(), **changes}).encode(), json.dumps({**header(), **head}).encode()))
 
 
 @given(data=st.binary(max_size=200))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_bytes_are_an_object_or_refused(data: bytes) -> None:
     """Strict JSON never raises anything but TokenError, and agrees with the lax parser on what it accepts."""
     try:
