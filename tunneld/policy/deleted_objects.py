@@ -6,7 +6,7 @@ Microsoft Graph reference: directory: deletedItems, and policyDeletableItem (bet
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import StringConstraints
 
@@ -16,6 +16,15 @@ from tunneld.policy.objects import GraphObject, ObjectKind
 RETENTION_S = 30 * 24 * 3600  # the published period of both kinds
 
 
+class Place(GraphObject):
+    """Somewhere a deleted user was named, and is named again when it is restored."""
+
+    kind: Literal["group", "application"]
+    id: str
+    place: Literal["members", "owners", "appRoleAssignments"]
+    app_role_id: str = ""
+
+
 class DeletedObject(GraphObject):
     """A deleted object with everything that restoring it needs."""
 
@@ -23,6 +32,7 @@ class DeletedObject(GraphObject):
     deleted_date_time: str
     deleted_at: int  # seconds since the epoch: when it was
     value: dict[str, Any]  # the object as its kind stores it
+    places: tuple[Place, ...] = ()
 
 
 def _put(directory: Directory, tenant_id: str, values: Mapping[str, GraphObject | None]) -> Directory:

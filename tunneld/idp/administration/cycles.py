@@ -18,9 +18,10 @@ from tunneld.idp.administration.pushed_users import changes_of, record_of
 from tunneld.idp.changes import Actor, AuditEntry, AuditTarget, ConflictError
 from tunneld.journal.timestamps import rfc3339
 from tunneld.policy.directory import Directory
+from tunneld.policy.directory_places import last_of_each
 from tunneld.policy.guests.synchronization import Action, Step, obstacle
 from tunneld.policy.guests.synchronization_job import SYNCHRONIZATION_ENTRY
-from tunneld.policy.objects import ObjectRef
+from tunneld.policy.objects import Change, ObjectRef
 
 if TYPE_CHECKING:
     from tunneld.idp.provider import Provider
@@ -70,12 +71,12 @@ async def _apply(provider: Provider, key: JobKey, batch: Sequence[Step], run: Ru
 
 
 async def _commit(provider: Provider, key: JobKey, batch: Sequence[Step], correlation_id: str) -> None:
-    changes, records, names = [], [], set[str]()
+    changes, records, names = list[Change](), [], set[str]()
     for step in batch:
-        changes += changes_of(provider.directory, key, step, now=provider.now(), names=names)
+        changes += changes_of(provider.directory, key, step, now=provider.now(), names=names, before=changes)
         if step.action not in (Action.SKIP, Action.FORGET):
             records.append(record_of(key, step, ENGINE))
-    await provider.commit(changes, records, correlation_id=correlation_id)
+    await provider.commit(last_of_each(changes), records, correlation_id=correlation_id)
 
 
 async def _report(provider: Provider, key: JobKey, run: Run, correlation_id: str) -> None:

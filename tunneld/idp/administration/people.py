@@ -19,6 +19,7 @@ from tunneld.idp.graph.saving import StaleError, actor, entry, save
 from tunneld.idp.guests.guest_objects import removed, written
 from tunneld.idp.sign_in_log import last_sign_ins
 from tunneld.policy.directory import Tenant, User
+from tunneld.policy.directory_places import last_of_each
 from tunneld.policy.guests.governance import (
     ACCESS_PACKAGE_ASSIGNMENT,
     AccessPackageAssignment,
@@ -110,13 +111,13 @@ async def apply_review(call: Call) -> Response:
     if review.status == "Applied":
         raise ApiError(409, "reviewApplied", "The review has been applied already.")
     call.require("microsoft.directory/users/delete")
-    changes, records, gone = [], [], []
+    changes, records, gone = list[Change](), [], []
     for oid in removed_by(review):
         user = call.tenant.users.get(oid)
         if user is None or (user.home is None and user.external is None):
             continue  # gone, or no guest any more
         gone.append(oid)
-        changes += removed(call.directory, call.tenant.id, oid, call.provider.now())
+        changes += removed(call.directory, call.tenant.id, oid, call.provider.now(), before=changes)
         changes += [Change(ref, None) for ref in (*held_by(call.tenant, oid), *_invitations(call.tenant, oid))]
         records.append(_record(call, user, "Delete external user"))
     applied = review.model_copy(update={"status": "Applied"})
@@ -125,7 +126,7 @@ async def apply_review(call: Call) -> Response:
     records.append(entry(call, REVIEWS, "Apply access review", [target]))
     ref = ObjectRef(call.tenant.id, REVIEWS.kind, review.id)
     try:
-        await save(call, changes, records, {ref: fingerprint(review)})
+        await save(call, last_of_each(changes), records, {ref: fingerprint(review)})
     except StaleError:
         raise ApiError(409, "concurrentChange", "The review is being changed by others. Try again.") from None
     return JSONResponse({"removed": gone, "kept": len(review.decisions) - len(gone)})

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 from tunneld.idp.changes import Actor, AuditEntry, AuditTarget
 from tunneld.idp.guests.guest_objects import accepted, bound_at_home, own_domain, removed, written
 from tunneld.policy.deleted_objects import DELETED_USER, DeletedObject
 from tunneld.policy.directory import Directory, Tenant
+from tunneld.policy.directory_places import returning
 from tunneld.policy.guests.names import guest_principal_name
 from tunneld.policy.guests.synchronization import Action, Step, UserValues
 from tunneld.policy.guests.synchronization_job import SYNCHRONIZATION_ENTRY, SynchronizationEntry
 from tunneld.policy.objects import Change, ObjectRef
+from tunneld.policy.overlay import put_objects
 
 _ACTIVITIES = {
     Action.CREATE: "Add user", Action.UPDATE: "Update user", Action.DISABLE: "Disable account",
@@ -21,9 +24,12 @@ _ACTIVITIES = {
 
 
 def changes_of(
-    directory: Directory, key: tuple[str, str], step: Step, *, now: int, names: set[str]
+    directory: Directory, key: tuple[str, str], step: Step, *, now: int, names: set[str], before: Sequence[Change] = ()
 ) -> list[Change]:
-    """Return what a step writes. `names` holds the principal names that this batch has given away."""
+    """Return what a step writes, after what the steps `before` it in its batch write.
+
+    `names` holds the principal names that this batch has given away.
+    """
     source, target = key[0], directory.tenants[key[1]]
     if step.action is Action.SKIP:
         return [_remembered(source, step.entry)] if step.entry is not None else []
@@ -32,7 +38,7 @@ def changes_of(
     if step.action is Action.DELETE:
         assert step.target_id is not None
         assert step.entry is not None
-        return [*removed(directory, target.id, step.target_id, now), _remembered(source, step.entry)]
+        return [*removed(directory, target.id, step.target_id, now, before=before), _remembered(source, step.entry)]
     assert step.values is not None
     assert step.entry is not None
     oid = step.target_id or str(uuid.uuid4())
@@ -41,6 +47,7 @@ def changes_of(
     if isinstance(kept, DeletedObject):
         part = {**kept.value, **part}
         changes.append(Change(ObjectRef(target.id, DELETED_USER.name, oid), None))
+        changes += returning(put_objects(directory, before), target.id, kept)
     elif step.action in (Action.CREATE, Action.RESTORE):  # an administrator may have deleted it for good
         part = {**_new(target, step, names, now), **part}
     value = written(directory, target.id, oid, part)

@@ -11,6 +11,7 @@ import structlog
 
 from tunneld.idp.administration.cycles import work_off
 from tunneld.idp.changes import SYSTEM, AuditEntry, AuditTarget, ConflictError
+from tunneld.policy.deleted_objects import DELETED_PARTNER, DELETED_USER, RETENTION_S, DeletedObject
 from tunneld.policy.guests.governance import ACCESS_PACKAGE_ASSIGNMENT, expired
 from tunneld.policy.objects import Change, ObjectRef
 
@@ -30,6 +31,7 @@ async def keep_up(provider: Provider) -> None:
                 await provider.cycles.wake.wait()
         try:
             await sweep_assignments(provider)
+            await purge_deleted(provider)
             await work_off(provider)
         except Exception:  # noqa: BLE001 - as in every loop: one bad round must not stop the others
             _log.exception("upkeep_failed")
@@ -59,3 +61,37 @@ async def sweep_assignments(provider: Provider) -> int:
         else:
             removed += len(over)
     return removed
+
+
+async def purge_deleted(provider: Provider) -> int:
+    """Forget what was deleted more than 30 days ago, as Microsoft Entra does; return how many objects."""
+    purged = 0
+    for tenant in provider.directory.tenants.values():
+        for kind, (activity, category, target) in _PURGED.items():
+            over = [
+                value for value in tenant.objects.get(kind.name, {}).values()
+                if isinstance(value, DeletedObject) and provider.now() - value.deleted_at >= RETENTION_S
+            ][:_AT_ONCE]
+            if not over:
+                continue
+            records = [
+                AuditEntry(activity, category, tenant.id, SYSTEM, (AuditTarget(one.id, _name(one), target),))
+                for one in over
+            ]
+            changes = [Change(ObjectRef(tenant.id, kind.name, one.id), None) for one in over]
+            await provider.commit(changes, records, correlation_id=uuid.uuid4().hex)
+            purged += len(over)
+    return purged
+
+
+_AT_ONCE = 500  # of one kind in one round of a few seconds
+_PURGED = {
+    DELETED_USER: ("Hard Delete user", "UserManagement", "User"),
+    DELETED_PARTNER: (
+        "Hard Delete partner cross-tenant access setting", "CrossTenantAccessSettings", "Policy",
+    ),
+}
+
+
+def _name(kept: DeletedObject) -> str:
+    return str(kept.value.get("userPrincipalName") or kept.id)

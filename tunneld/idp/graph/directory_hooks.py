@@ -10,12 +10,12 @@ from tunneld.idp.graph.call import Call
 from tunneld.idp.graph.relations import id_of
 from tunneld.idp.graph.resource import Draft, Json
 from tunneld.policy.directory import Tenant, User
-from tunneld.policy.directory_objects import ApplicationObject, GroupObject
+from tunneld.policy.directory_objects import ApplicationObject
+from tunneld.policy.directory_places import leaving
 from tunneld.policy.guests.collaboration import GUEST_AS_MEMBER
-from tunneld.policy.objects import Change, GraphObject, ObjectRef
+from tunneld.policy.objects import Change, GraphObject
 from tunneld.policy.passwords import hash_password
-from tunneld.policy.roles import GLOBAL_ADMINISTRATOR, RoleAssignment, held_roles, roles_of
-from tunneld.policy.views import view
+from tunneld.policy.roles import GLOBAL_ADMINISTRATOR, held_roles, roles_of
 
 _SHORTEST, _LONGEST = 8, 256  # Microsoft Entra password policy: 8 to 256 characters
 _PUBLIC_TO_GUESTS = ("id", "displayName", "mail", "userPrincipalName", "userType")
@@ -90,38 +90,7 @@ def leave_everything(draft: Draft, value: GraphObject | None) -> list[Change]:
     if value is not None:
         return []
     _protect(draft)
-    gone, tenant = draft.key, draft.tenant
-    changes: list[Change] = []
-    for group in tenant.groups.values():
-        stored = tenant.object("group", group.id)
-        if gone in group.members or (isinstance(stored, GroupObject) and gone in stored.owners):
-            changes += _out_of_group(draft, group.id)
-    for key, application in tenant.objects.get("application", {}).items():
-        if isinstance(application, ApplicationObject):
-            changes += _out_of_application(draft, key, application)
-    for key, assignment in tenant.objects.get("roleAssignment", {}).items():
-        if isinstance(assignment, RoleAssignment) and assignment.principal_id == gone:
-            changes.append(Change(ObjectRef(tenant.id, "roleAssignment", key), None))
-    return changes
-
-
-def _out_of_group(draft: Draft, group_id: str) -> list[Change]:
-    value = view(draft.directory, draft.tenant.id, "group", group_id)
-    if not isinstance(value, GroupObject):
-        return []
-    less = value.model_copy(update={
-        "members": tuple(one for one in value.members if one != draft.key),
-        "owners": tuple(one for one in value.owners if one != draft.key),
-    })
-    return [Change(ObjectRef(draft.tenant.id, "group", group_id), less)]
-
-
-def _out_of_application(draft: Draft, key: str, value: ApplicationObject) -> list[Change]:
-    less = value.model_copy(update={
-        "owners": tuple(one for one in value.owners if one != draft.key),
-        "app_role_assignments": tuple(one for one in value.app_role_assignments if one.principal_id != draft.key),
-    })
-    return [Change(ObjectRef(draft.tenant.id, "application", key), less)] if less != value else []
+    return leaving(draft.directory, draft.tenant.id, draft.key)
 
 
 def as_guests_see(tenant: Tenant, reader: User, document: Json) -> Json:

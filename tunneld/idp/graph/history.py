@@ -14,6 +14,7 @@ from tunneld.idp.graph.saving import entry, save
 from tunneld.journal.timestamps import rfc3339
 from tunneld.policy.deleted_objects import RETENTION_S, DeletedObject
 from tunneld.policy.directory import Tenant
+from tunneld.policy.directory_places import places_of, returning
 from tunneld.policy.kinds import KINDS
 from tunneld.policy.objects import Change, GraphObject, ObjectRef
 
@@ -22,6 +23,8 @@ def tombstone(draft: Draft, row: ResourceType) -> Change:
     """Return the change that keeps an object which is being deleted."""
     assert draft.current is not None
     kept = deleted_object(draft.current, draft.key, draft.now)
+    if row.kind == "user":
+        kept = kept.model_copy(update={"places": places_of(draft.directory, draft.tenant.id, draft.key)})
     return Change(ObjectRef(draft.tenant.id, row.deleted, draft.key), kept)
 
 
@@ -68,9 +71,9 @@ def deleted_operations(
         value, key = found(call), call.parameter().lower()
         if one(call.directory, call.tenant, row, key) is not None:
             raise ApiError(409, "objectExists", "There is an object with this key again; delete it first.")
-        again = restored(value, row.kind)
-        changes = [Change(ObjectRef(call.tenant.id, row.kind, key), again),
-                   Change(ObjectRef(call.tenant.id, row.deleted, key), None)]
+        again, tenant_id = restored(value, row.kind), call.tenant.id
+        changes = [Change(ObjectRef(tenant_id, row.kind, key), again), *returning(call.directory, tenant_id, value)]
+        changes.append(Change(ObjectRef(tenant_id, row.deleted, key), None))
         await save(call, changes, [_record(call, row, f"Restore {_noun(row)}", value)])
         return JSONResponse(shown(row, call.tenant, call.user, again), headers={"etag": etag(again)})
 

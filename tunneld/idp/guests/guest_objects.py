@@ -5,7 +5,7 @@ Every document here is a part of Graph's user resource, merged into the object t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tunneld.idp.changes import Actor, AuditEntry, AuditTarget
@@ -13,9 +13,11 @@ from tunneld.idp.provider import Provider
 from tunneld.journal.timestamps import rfc3339
 from tunneld.policy.deleted_objects import DeletedObject
 from tunneld.policy.directory import Directory, ExternalIdentity, ExternalState, SignInWay, Tenant, User
+from tunneld.policy.directory_places import deletion
 from tunneld.policy.guests.redemption import identity_issuer
 from tunneld.policy.kinds import KINDS
 from tunneld.policy.objects import Change, GraphObject, ObjectRef
+from tunneld.policy.overlay import put_objects
 from tunneld.policy.views import view
 
 KIND = "user"
@@ -29,12 +31,15 @@ def written(directory: Directory, tenant_id: str, oid: str, part: Mapping[str, A
     return KINDS[KIND].model.model_validate(document)
 
 
-def removed(directory: Directory, tenant_id: str, oid: str, now: int) -> list[Change]:
-    """Return the changes that delete a user so that it can be restored."""
+def removed(
+    directory: Directory, tenant_id: str, oid: str, now: int, *, before: Sequence[Change] = ()
+) -> list[Change]:
+    """Return the changes that delete a user so that it can be restored, after those that wait to be committed too."""
+    directory = put_objects(directory, before)
     present = view(directory, tenant_id, KIND, oid)
     assert present is not None
     kept = DeletedObject(id=oid, deleted_date_time=rfc3339(now), deleted_at=now, value=present.stored())
-    return [Change(ObjectRef(tenant_id, KIND, oid), None), Change(ObjectRef(tenant_id, "deletedUser", oid), kept)]
+    return deletion(directory, tenant_id, kept)
 
 
 def pending(now: float) -> Part:
