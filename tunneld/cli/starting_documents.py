@@ -93,6 +93,8 @@ id = "$application_id"
 name = "$application_name"
 # "enterprise", or "quick_access", whose rules lose against every Enterprise application's.
 kind = "enterprise"
+# Tokens of the application must have satisfied this authentication context of the tenant, "c1" to "c99".
+# authentication_context = "c1"
 
 [[rules]]
 id = "$application_name"

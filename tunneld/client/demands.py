@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import inf
 from typing import NamedTuple
@@ -98,7 +98,9 @@ class Demands:
             if each.denied is not None and each.denied.reason is Reason.INTERACTION_REQUIRED
         ]
 
-    def forget(self) -> None:
-        """Drop all of it: the tenant has another profile now, which may ask for less."""
-        self._demands.clear()
-        self._asked.clear()
+    def settle(self, contexts: Mapping[str, str]) -> None:
+        """Drop what the tenant's new profile, which demands `contexts` by application, demands no more."""
+        for application, known in list(self._demands.items()):
+            if known.wanted.contexts and contexts.get(application) not in known.wanted.contexts:
+                del self._demands[application]
+                self._asked.pop(application, None)

@@ -107,7 +107,7 @@ class Upkeep:
         changed = changed_rules(session.profile, compiled) if session.profile and compiled else None
         self._live.current = swapped(session, profile, channels)
         self._identity.credentials(tenant.id).keep_enrolled = bool(channels)
-        self._identity.credentials(tenant.id).demands.forget()
+        self._identity.credentials(tenant.id).demands.settle(compiled.demands if compiled else {})
         self._cut(lambda r: r.epoch == session.epoch and _lost_its_rule(r, changed), Reason.RULE_REMOVED)
         log.info("profile_swapped", tenant=tenant.name, version=compiled.version if compiled else None)
         for tunnel in fresh:

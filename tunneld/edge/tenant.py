@@ -138,12 +138,7 @@ class TenantEdge:
         gate = self.profiles.gates.get(key)
         if gate is None:
             applications = {application.id for application in profile.document.applications}
-            demands = {
-                application.id: application.authentication_context
-                for application in profile.document.applications
-                if application.authentication_context is not None
-            }
-            gate = DestinationGate(profile.classify, channel, applications, demands=demands)
+            gate = DestinationGate(profile.classify, channel, applications, demands=profile.demands)
             self.profiles.gates[key] = gate
         return gate
 

@@ -57,6 +57,15 @@ class CompiledProfile:
         """The document's version."""
         return self.document.version
 
+    @property
+    def demands(self) -> dict[str, str]:
+        """The authentication context of each application that demands one."""
+        return {
+            each.id: each.authentication_context
+            for each in self.document.applications
+            if each.authentication_context is not None
+        }
+
     def has_channel(self, channel: Channel) -> bool:
         """Whether the profile names an edge for `channel`."""
         return channel in self.document.channels
