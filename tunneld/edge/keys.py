@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -19,6 +20,14 @@ ABSENT_S = 60.0  # a key id that was looked for in vain is not looked for again 
 MAX_ABSENT = 1024
 
 Fetch = Callable[[], Awaitable[bytes]]
+
+_MAX_AGE = re.compile(r"(?:^|,)[ \t]*max-age=([0-9]{1,9})[ \t]*(?:,|$)", re.IGNORECASE)
+
+
+class KeyDocument(bytes):
+    """A key set as it came, with how long its issuer lets it be used without looking again (RFC 9111 §5.2.2.1)."""
+
+    max_age_s: float | None = None
 
 
 class KeyCache:
@@ -37,6 +46,7 @@ class KeyCache:
         self._fetched_at: float | None = None
         self._next_demanded = clock()  # earliest time of a look that an unknown key id may cause
         self._absent: dict[str, float] = {}
+        self._max_age_s: float | None = None
         self._one_at_a_time = asyncio.Lock()
         self.looks = 0
         self.generation = 0  # grows with every document that differs; whoever caches verifications watches it
@@ -66,13 +76,15 @@ class KeyCache:
         """Look now. On failure the old keys stay; tells whether it worked."""
         self.looks += 1
         try:
-            keys = read_key_set(await self._fetch())
+            document = await self._fetch()
+            keys = read_key_set(document)
             if not keys:
                 raise StreamError(Reason.IDP_UNREACHABLE, "the issuer publishes no usable key")
         except (TokenError, StreamError) as error:
             self.last_failure = str(error)
             return False
         self.last_failure = None
+        self._max_age_s = document.max_age_s if isinstance(document, KeyDocument) else None
         self._fetched_at = self._clock()
         if {name: key.key.as_dict() for name, key in keys.items()} != {
             name: key.key.as_dict() for name, key in self._keys.items()
@@ -86,11 +98,22 @@ class KeyCache:
         self._fetch = fetch
 
     async def keep_fresh(self) -> None:
-        """Look at once and then every `refresh_s`, sooner after a failure, for ever. The caller owns this task."""
+        """Look at once and then every `refresh_s`, sooner after a failure, for ever. The caller owns this task.
+
+        An issuer that gives its document a shorter age is asked that often, so that a withdrawn key is gone by then,
+        but never more often than after failures: its header must not make this edge hammer it.
+        """
         while True:
             async with self._one_at_a_time:
                 worked = await self.refresh()
-            await asyncio.sleep(self._rates.refresh_s if worked else self._rates.retry_s)
+            await asyncio.sleep(self.pause_s if worked else self._rates.retry_s)
+
+    @property
+    def pause_s(self) -> float:
+        """Seconds from a look that worked to the next."""
+        if self._max_age_s is None:
+            return self._rates.refresh_s
+        return min(self._rates.refresh_s, max(self._max_age_s, self._rates.retry_s))
 
     def _may_look(self, key_id: str) -> bool:
         now = self._clock()
@@ -129,7 +152,10 @@ def https_fetch(url: str, *, trust: Path, timeout_s: float) -> Fetch:
                     body += piece
                     if len(body) > MAX_DOCUMENT:
                         raise StreamError(Reason.IDP_UNREACHABLE, f"{url} is larger than {MAX_DOCUMENT} bytes")
-                return bytes(body)
+                document = KeyDocument(body)
+                found = _MAX_AGE.search(response.headers.get("cache-control", ""))
+                document.max_age_s = float(found[1]) if found is not None else None
+                return document
         except (httpx.HTTPError, TimeoutError) as error:
             raise StreamError(Reason.IDP_UNREACHABLE, f"{url}: {type(error).__name__}: {error}") from None
 

@@ -68,6 +68,10 @@ class KeyRing:
         """Return the ids of all keys in a tenant's set."""
         return [date.kid for date in self._tenants[tenant_id].dates]
 
+    def dates(self, tenant_id: str) -> tuple[KeyDates, ...]:
+        """Return when each key of a tenant's set was published, signed first and last."""
+        return self._tenants[tenant_id].dates
+
     def sign(self, tenant_id: str, claims: Mapping[str, object]) -> str:
         """Return a compact JWS (RFC 7515 §3.1) with the header `alg`, `kid`, `typ` and nothing else."""
         keys = self._tenants[tenant_id]

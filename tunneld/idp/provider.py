@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -56,6 +56,7 @@ class Provider:
     federation: FederationDesk = field(default_factory=FederationDesk)
     passcodes: PasscodeBook = field(default_factory=PasscodeBook)
     cycles: Cycles = field(default_factory=Cycles)
+    _one_key_change: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @classmethod
     async def open(cls, settings: IdpSettings, base_url: str, clock: Callable[[], float] = time.time) -> Provider:
@@ -135,8 +136,23 @@ class Provider:
 
     async def advance_keys(self, directory: Directory) -> None:
         """Bring the signing keys of all tenants up to date."""
-        withdrawn = {tenant.id: tenant.withdrawn_keys for tenant in directory.tenants.values()}
-        for tenant_id in await asyncio.to_thread(self.keys.advance, withdrawn, self.now()):
+        await self._advance_keys({tenant.id: tenant.withdrawn_keys for tenant in directory.tenants.values()})
+
+    async def withdraw_key(self, tenant: Tenant, kid: str) -> bool:
+        """Take a key out of a tenant's set at once and for good; False when it is not in it.
+
+        Another one signs from now on: the next, if there is one, and a new one otherwise. What the withdrawn one
+        signed is refused from here on, and its file no longer has it, so that a restart changes nothing.
+        """
+        if kid not in self.keys.published(tenant.id):
+            return False
+        await self._advance_keys({tenant.id: tenant.withdrawn_keys | {kid}})
+        return True
+
+    async def _advance_keys(self, withdrawn: Mapping[str, Collection[str]]) -> None:
+        async with self._one_key_change:
+            changed = await asyncio.to_thread(self.keys.advance, withdrawn, self.now())
+        for tenant_id in changed:
             self.records.audit(
                 "Change signing keys", now=self.clock(), correlation_id="", tenant=tenant_id,
                 signing=self.keys.kid(tenant_id), published=self.keys.published(tenant_id),

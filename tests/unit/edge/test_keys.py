@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from tests.support.tokens import key_set, public_jwk
-from tunneld.edge.keys import ABSENT_S, KeyCache
+from tunneld.edge.keys import ABSENT_S, KeyCache, KeyDocument
 from tunneld.edge.settings import KeysSection
 from tunneld.model.errors import StreamError, TokenError
 from tunneld.model.reasons import Reason
@@ -200,3 +200,20 @@ async def test_keys_are_kept_fresh_by_an_owned_task() -> None:
         await other.third_time.wait()
         assert keys.known("second") is not None
         task.cancel()
+
+
+@pytest.mark.parametrize(
+    ("age", "pause"), [(None, 3600.0), (300.0, 300.0), (0.0, 5.0), (999_999.0, 3600.0), (4.0, 5.0)],
+    ids=["silent", "five minutes", "never keep it", "longer than ours", "less than after a failure"],
+)
+async def test_the_issuers_age_of_a_document_shortens_the_pause(age: float | None, pause: float) -> None:
+    """A withdrawn key is gone from here by then; the issuer can ask for more looks, not for a flood of them."""
+    document = KeyDocument(key_set(public_jwk("first")))
+    document.max_age_s = age
+
+    async def fetch() -> bytes:
+        return document
+
+    keys = KeyCache(fetch, KeysSection())
+    assert await keys.refresh()
+    assert keys.pause_s == pause

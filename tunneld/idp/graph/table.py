@@ -14,6 +14,7 @@ from tunneld.idp.graph.rows_cross_tenant import CROSS_TENANT_ROWS, cross_tenant_
 from tunneld.idp.graph.rows_devices import DEVICES
 from tunneld.idp.graph.rows_directory import DIRECTORY_ROWS, directory_operations
 from tunneld.idp.graph.rows_federation import FEDERATION_ROWS
+from tunneld.idp.graph.rows_keys import key_operations
 from tunneld.idp.graph.rows_logs import log_tables
 from tunneld.idp.graph.rows_me import me_operations
 from tunneld.idp.graph.rows_network import network_operations
@@ -44,6 +45,7 @@ _MORE: tuple[tuple[str, Callable[[], list[Operation]]], ...] = (
     ("invitation", guest_operations),
     ("", log_tables),
     ("", network_operations),
+    ("", key_operations),
     ("synchronizationJob", administration_operations),
 )
 
