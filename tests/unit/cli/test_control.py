@@ -25,7 +25,8 @@ RECEIPT = {
 FAILED = RECEIPT | {"committed": False, "reason": "probe_failed", "detail": "no answer", "epoch": 1}
 STATUS = {
     "state": "connected", "organization": "Contoso", "home": "contoso", "tenant": "contoso", "tenant_id": "t",
-    "epoch": 1, "user": "alex@contoso.example", "flows": 0, "step_up": [], "profile": {"id": "p", "version": 3, "age_s": None},
+    "epoch": 1, "user": "alex@contoso.example", "flows": 0, "step_up": [],
+    "profile": {"id": "p", "version": 3, "age_s": None},
     "channels": {"private": {"state": "connected", "edge": "e:443", "since": "1970-01-01T00:00:00Z", "reason": None}},
 }  # fmt: skip
 FLOW = {

@@ -19,6 +19,7 @@ from tunneld.policy.admission import (
     admit_flow,
     admit_session,
     admit_token,
+    holds,
 )
 
 STRANGER = "bbbbbbbb-0000-4000-8000-00000000dead"
@@ -205,3 +206,54 @@ def test_decisions_are_remembered_per_application_and_within_a_bound() -> None:
     door.decide(AUDIENCE, "other.example", 443, Protocol.TCP)
     door.decide(AUDIENCE, "files.example", 443, Protocol.TCP)
     assert rules.asked == 4
+
+
+# Authentication contexts
+
+
+@pytest.mark.parametrize(
+    ("held", "capable", "demands", "refused"),
+    [
+        ([], True, {}, None),
+        ([], True, {OTHER_APPLICATION: "c1"}, None),
+        (["c1"], True, {AUDIENCE: "c1"}, None),
+        (["c1", "c2"], False, {AUDIENCE: "c2"}, None),
+        ([], True, {AUDIENCE: "c1"}, "c1"),
+        (["c2"], True, {AUDIENCE: "c1"}, "c1"),
+        (["C1"], True, {AUDIENCE: "c1"}, "c1"),
+        (["c11"], True, {AUDIENCE: "c1"}, "c1"),
+        ([], False, {AUDIENCE: "c1"}, ""),
+        (["c2"], False, {AUDIENCE: "c1"}, ""),
+    ],
+)
+def test_a_demanded_context_must_be_in_the_token(
+    held: list[str], capable: bool, demands: dict[str, str], refused: str | None
+) -> None:
+    """When the token is presented and again for each flow; a challenge only where somebody can read it."""
+    claims = said(
+        audience=AUDIENCE, authentication_contexts=frozenset(held),
+        capabilities=frozenset({"cp1"} if capable else {"cp2"}),
+    )  # fmt: skip
+    first = admit_token(TUNNEL, claims, user=USER, applications={AUDIENCE}, demands=demands, now=NOW)
+    earlier = admit_token(TUNNEL, claims, user=USER, applications={AUDIENCE}, now=NOW)
+    assert isinstance(earlier, Admit)
+    gate = DestinationGate(Rules().classify, Channel.PRIVATE, {AUDIENCE}, demands=demands)
+    flow = admit_flow(gate, earlier, "files.example", 443, Protocol.TCP, now=NOW)
+    live = holds(gate, earlier, "files.example", 443, Protocol.TCP)
+    if refused is None:
+        assert isinstance(first, Admit)
+        assert isinstance(flow, Admit)
+        assert isinstance(live, Verdict)
+    else:
+        for decision in (first, flow, live):
+            assert isinstance(decision, Refuse)
+            assert (decision.reason, decision.context) == (Reason.INSUFFICIENT_CLAIMS, refused)
+
+
+@pytest.mark.parametrize(("tunnel", "changes", "reason"), BROKEN)
+def test_a_token_that_is_no_good_is_never_challenged(tunnel: Tunnel, changes: dict[str, Any], reason: Reason) -> None:
+    """A challenge would tell a stranger what the application demands."""
+    claims = said(audience=AUDIENCE, capabilities=frozenset({"cp1"}), **changes)
+    decision = admit_token(tunnel, claims, user=USER, applications={AUDIENCE}, demands={AUDIENCE: "c1"}, now=NOW)
+    assert isinstance(decision, Refuse)
+    assert (decision.reason, decision.context) == (reason, "")
