@@ -18,7 +18,7 @@ from tunneld.idp.graph.resource import (
 )
 from tunneld.idp.graph.saving import save, written
 from tunneld.idp.graph.writing import draft_of
-from tunneld.policy.cross_tenant.editing import shown_default
+from tunneld.policy.cross_tenant.effective import policy_id
 from tunneld.policy.directory import Tenant, User
 from tunneld.policy.objects import Change, ObjectRef
 
@@ -49,7 +49,7 @@ def _customized(draft: Draft, document: Json) -> Json:
 def _named(tenant: Tenant, reader: User, document: Json) -> Json:
     """Show the id that the headers of tenant restrictions name."""
     del reader
-    return shown_default(tenant.id, document)
+    return {**document, "id": policy_id(tenant.id)}
 
 
 POLICY = ResourceType(

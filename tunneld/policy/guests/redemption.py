@@ -11,9 +11,6 @@ from tunneld.policy.guests.addresses import domain_of
 
 GOOGLE_DOMAINS = frozenset({"gmail.com", "googlemail.com"})
 
-# The tenant that all personal Microsoft accounts share (Microsoft identity platform, id token claims reference: tid).
-PERSONAL_TENANT = "9188040d-6c67-4c5b-b112-36a304b66dad"
-
 
 class GuestState(StrEnum):
     """Where the object of an invited person stands."""

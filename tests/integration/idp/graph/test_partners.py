@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 
 from tests.integration.idp.graph.admin import PARTNERS, Admin, administrator, error, give_role
-from tests.integration.idp.world import ALEX_F, BOB, CONTOSO, FABRIKAM, WIKI_F, World, scope_of
+from tests.integration.idp.world import ALEX_F, BOB, CONTOSO, FABRIKAM, STAFF, WIKI_F, World, scope_of
+from tests.support.access_oracle import everything
+from tunneld.policy.cross_tenant.effective import policy_id
 
 ALL_TRUSTED = {
     "inboundTrust": {
@@ -41,6 +43,7 @@ async def test_the_one_call_of_every_guide(world: World) -> None:
 
 EVERYBODY = {"accessType": "blocked", "targets": [{"target": "AllUsers", "targetType": "user"}]}
 EVERYTHING = {"accessType": "blocked", "targets": [{"target": "AllApplications", "targetType": "application"}]}
+OPEN = everything("allowed")
 NOBODY = {"b2bCollaborationInbound": {"usersAndGroups": EVERYBODY, "applications": EVERYTHING}}
 
 
@@ -86,6 +89,34 @@ async def test_the_default_and_its_reset(world: World) -> None:
         "Update the company default cross-tenant access setting",
         "Reset the cross-tenant access default setting",
     ]
+
+
+async def test_a_patch_keeps_what_it_does_not_name_and_null_inherits(world: World) -> None:
+    """Members are merged as deep as they go; half of a setting is refused where there is no other half to keep."""
+    admin = await administrator(world)
+    path = f"{PARTNERS}/{FABRIKAM}"
+    await admin.send("POST", PARTNERS, {"tenantId": FABRIKAM, "b2bCollaborationInbound": OPEN})
+
+    async def patched(body: dict[str, object]) -> dict[str, object]:
+        changed = await admin.send("PATCH", path, body)
+        assert changed.status_code == 204, changed.text
+        shown: dict[str, object] = await admin.get(path)
+        return shown
+
+    trust = {"isMfaAccepted": True, "isCompliantDeviceAccepted": False, "isHybridAzureADJoinedDeviceAccepted": False}
+    first = await patched({"inboundTrust": {"isMfaAccepted": True}})
+    assert (first["inboundTrust"], first["b2bCollaborationInbound"]) == (trust, OPEN)
+    second = await patched({"inboundTrust": {"isCompliantDeviceAccepted": True}})
+    assert second["inboundTrust"] == {**trust, "isCompliantDeviceAccepted": True}
+    staff = {"accessType": "allowed", "targets": [{"target": STAFF, "targetType": "group"}]}
+    third = await patched({"b2bCollaborationInbound": {"usersAndGroups": staff}})
+    assert third["b2bCollaborationInbound"] == {**OPEN, "usersAndGroups": staff}
+    assert await patched({}) == third
+    half = await admin.send("PATCH", path, {"b2bCollaborationOutbound": {"applications": EVERYTHING}})
+    assert error(half)[0] == 400
+    gone = await patched({"inboundTrust": None, "b2bCollaborationInbound": None})
+    assert (gone["inboundTrust"], gone["b2bCollaborationInbound"]) == (None, None)
+    assert (await admin.get("/v1.0/policies/crossTenantAccessPolicy/default"))["id"] == policy_id(CONTOSO)
 
 
 async def test_a_deleted_partner_comes_back(world: World) -> None:

@@ -1,4 +1,4 @@
-"""Graph's documents: read leniently in letter case, written canonically, edited by PATCH, put back to the start."""
+"""Graph's documents: read leniently in letter case, written canonically, put back to the start."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from pydantic import ValidationError
 
 from tests.support.access_oracle import INITIAL, everything
 from tests.support.access_world import BARE, HOME, RESOURCE, change, directory_of
-from tunneld.policy.cross_tenant.documents import AccessDefault, AccessPartner, AccessPolicy
-from tunneld.policy.cross_tenant.editing import merge, merge_default, shown_default, system_default
+from tunneld.policy.cross_tenant.documents import AccessDefault, AccessPolicy
 from tunneld.policy.cross_tenant.effective import (
     CLOSED,
     OPEN,
@@ -132,38 +131,15 @@ def test_malformed_documents_are_refused(kind: str, body: Body) -> None:
         read(kind, body)
 
 
-def test_patch_keeps_what_it_does_not_name_and_null_inherits() -> None:
-    """Top-level members are replaced whole; sets of switches are merged."""
-    blocked = {"tenantId": HOME, "b2bCollaborationInbound": everything("blocked")}
-    before = AccessPartner.model_validate(blocked).to_json()
-    trust = merge(before, {"inboundTrust": {"isMfaAccepted": True}})
-    first = read("crossTenantAccessPartner", trust)
-    assert first["inboundTrust"] == {
-        "isMfaAccepted": True, "isCompliantDeviceAccepted": False, "isHybridAzureADJoinedDeviceAccepted": False,
-    }
-    assert first["b2bCollaborationInbound"] == before["b2bCollaborationInbound"]
-    second = merge(first, {"inboundTrust": {"isCompliantDeviceAccepted": True}, "b2bCollaborationInbound": None})
-    assert second["inboundTrust"] == {
-        "isMfaAccepted": True, "isCompliantDeviceAccepted": True, "isHybridAzureADJoinedDeviceAccepted": False,
-    }
-    assert second["b2bCollaborationInbound"] is None
-    assert merge(second, {"inboundTrust": None})["inboundTrust"] is None
-    half = merge(second, {"b2bCollaborationOutbound": {"applications": everything("blocked")["applications"]}})
-    with pytest.raises(ValidationError):
-        read("crossTenantAccessPartner", half)
-    assert merge(before, {}) == before
-
-
 def test_default_of_the_service_and_back() -> None:
-    """A tenant starts with the published values; a PATCH makes them its own; a reset forgets that."""
-    first = system_default().to_json()
+    """A tenant starts with the published values; what it writes is its own; a reset forgets that."""
+    first = AccessDefault().to_json()
     assert first["isServiceDefault"]
     assert {name: first[name] for name in INITIAL if name != "tenantRestrictions"} == {
         name: value for name, value in INITIAL.items() if name != "tenantRestrictions"
     }
     assert first["tenantRestrictions"] == {**INITIAL["tenantRestrictions"], "devices": None}
-    patched = merge_default(first, {"b2bCollaborationInbound": everything("blocked"), "isServiceDefault": True})
-    assert not patched["isServiceDefault"]
+    patched = {**first, "b2bCollaborationInbound": everything("blocked"), "isServiceDefault": False}
     changed = put_objects(BARE, [change(RESOURCE, "crossTenantAccessDefault", "default", patched)])
     policy = changed.tenants[RESOURCE].policy.cross_tenant
     assert policy.collaboration_inbound(HOME) == Effective(CLOSED, "default")
@@ -219,4 +195,3 @@ def test_the_policy_id_is_a_guid_of_the_tenant() -> None:
     """It is what a network's header names, and the same for ever."""
     assert policy_id(HOME) == "c17c100b-2088-8291-8e81-1f3c69818c78"
     assert policy_id(HOME) != policy_id(RESOURCE)
-    assert shown_default(HOME, system_default().to_json())["id"] == policy_id(HOME)

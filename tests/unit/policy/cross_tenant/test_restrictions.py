@@ -1,4 +1,4 @@
-"""Tenant restrictions on both planes: headers, whose rule is read, and what a pasted token meets."""
+"""Tenant restrictions at a sign-in: headers, and whose rule is read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from tests.support.access_world import (
     HOME,
     HOME_PEOPLE,
     NOW,
-    OTHER,
     OUTSIDE,
     OWN,
     OWNER,
@@ -30,9 +29,6 @@ from tests.support.access_world import (
     guest_of,
     question_of,
 )
-from tunneld.model.identity import VerifiedClaims
-from tunneld.model.reasons import Reason
-from tunneld.policy.cross_tenant.data_plane import Origin, judge_origin
 from tunneld.policy.cross_tenant.effective import PERSONAL_TENANT, policy_id
 from tunneld.policy.directory import DAEMON_CLIENT, Directory, Tenant
 from tunneld.policy.facts import Restrictions, Surroundings
@@ -186,76 +182,3 @@ def test_a_guest_with_a_personal_account_meets_the_visited_tenants_rule() -> Non
     assert asked(header, oid=PERSONAL) is not None
     opened = {OWNER: {"partners": {RESOURCE: {"tenantRestrictions": oracle.everything("allowed")}}}}
     assert asked(header, directory_of(opened), PERSONAL) is None
-
-
-# The data plane
-
-
-def origin(**changed: Any) -> Origin:
-    values: Body = {
-        "tenant_id": RESOURCE, "home_tenant": HOME, "oid": guest_of(GUEST), "groups": frozenset({STAFF}),
-        "audience": PRIVATE, "client_id": DAEMON_CLIENT, "home_oid": GUEST, **changed,
-    }
-    return Origin(**values)
-
-
-def listed(users: list[str], access: str = "allowed") -> Body:
-    return {
-        "usersAndGroups": {"accessType": access, "targets": [{"target": oid, "targetType": "user"} for oid in users]},
-        "applications": oracle.everything("allowed")["applications"],
-    }
-
-
-OPEN_BOTH = {id_: {"tenantRestrictions": oracle.everything("allowed")} for id_ in (HOME, RESOURCE)}
-PLANE: list[tuple[list[str], Origin | None, str, Body, Reason | None]] = [
-    ([], None, RESOURCE, {}, None),
-    ([HEADER, HEADER], origin(), RESOURCE, OPEN_BOTH, Reason.MALFORMED_REQUEST),
-    (["restrict-msa"], origin(), RESOURCE, OPEN_BOTH, Reason.MALFORMED_REQUEST),
-    ([f"{OTHER}:{policy_id(OTHER)}"], origin(), RESOURCE, OPEN_BOTH, Reason.TENANT_RESTRICTED),
-    ([f"{OWNER}:{policy_id(OTHER)}"], origin(), RESOURCE, OPEN_BOTH, Reason.TENANT_RESTRICTED),
-    ([HEADER], origin(), RESOURCE, {}, Reason.TENANT_RESTRICTED),
-    ([HEADER], origin(), RESOURCE, OPEN_BOTH, None),
-    # anonymous: the owner's own stays usable
-    ([HEADER], None, RESOURCE, OPEN_BOTH, Reason.TOKEN_MISSING),
-    ([HEADER], None, OWNER, {}, None),
-    # the owner's own accounts, and its own tenant
-    ([HEADER], origin(home_tenant=OWNER), RESOURCE, {}, None),
-    ([HEADER], origin(tenant_id=OWNER), RESOURCE, {}, None),
-    # either tenant's rule refuses
-    ([HEADER], origin(), RESOURCE, {**OPEN_BOTH, HOME: {"tenantRestrictions": oracle.everything("blocked")}},
-     Reason.TENANT_RESTRICTED),
-    ([HEADER], origin(), RESOURCE, {**OPEN_BOTH, RESOURCE: {"tenantRestrictions": oracle.everything("blocked")}},
-     Reason.TENANT_RESTRICTED),
-    # people: by the object here, and by the one at home where the token tells
-    ([HEADER], origin(), RESOURCE, {HOME: {"tenantRestrictions": listed([GUEST])},
-                                    RESOURCE: {"tenantRestrictions": listed([guest_of(GUEST)])}}, None),
-    ([HEADER], origin(), RESOURCE, {**OPEN_BOTH, HOME: {"tenantRestrictions": listed([GUEST], "blocked")}},
-     Reason.TENANT_RESTRICTED),
-    ([HEADER], origin(home_oid=""), RESOURCE, {**OPEN_BOTH, HOME: {"tenantRestrictions": listed([UNKNOWN], "blocked")}},
-     Reason.TENANT_RESTRICTED),
-    ([HEADER], origin(home_oid=""), RESOURCE, OPEN_BOTH, None),
-    # a member's token of another tenant, and a personal account's
-    ([HEADER], origin(tenant_id=HOME, oid=GUEST), RESOURCE, OPEN_BOTH, None),
-    ([HEADER], origin(home_tenant=PERSONAL_TENANT, home_oid=""), RESOURCE, OPEN_BOTH, None),
-]
-
-
-@pytest.mark.parametrize(("header", "bearer", "resource", "partners", "reason"), PLANE)
-def test_the_data_plane(
-    header: list[str], bearer: Origin | None, resource: str, partners: Body, reason: Reason | None
-) -> None:
-    """The sign-in's check again, from a token."""
-    policies = {OWNER: directory_of({OWNER: {"partners": partners}}).tenants[OWNER].policy.cross_tenant}
-    refused = judge_origin(header, bearer, resource, policies)
-    assert (refused.reason if refused else None) == reason
-
-
-def test_the_origin_of_a_token() -> None:
-    """A member's own object is the home object; a guest's token does not name it."""
-    claims = VerifiedClaims(
-        "issuer", RESOURCE, OWN, "sub", PRIVATE, DAEMON_CLIENT, frozenset(), frozenset({STAFF}), None, "uti", None,
-        None, 0, 0, 0,
-    )
-    assert Origin.of(claims) == Origin(RESOURCE, RESOURCE, OWN, frozenset({STAFF}), PRIVATE, DAEMON_CLIENT, OWN)
-    guest = claims._replace(home_tenant=HOME)
-    assert Origin.of(guest) == Origin(RESOURCE, HOME, OWN, frozenset({STAFF}), PRIVATE, DAEMON_CLIENT, "")
