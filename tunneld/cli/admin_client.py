@@ -47,6 +47,9 @@ class Place(NamedTuple):
     def named(self, wanted: list[str] | None) -> list[str]:
         """Return the tenants to work on: those named, else all that there are tokens of. Raises DocumentError."""
         unknown = sorted(set(wanted or ()) - set(self.tokens))
+        if unknown and "" in self.tokens:
+            mend = f"leave it out: the token in {TOKEN_FILE} says which tenant it administers"
+            raise DocumentError("--tenant", "", f"{unknown[0]!r} is of no use here", mend)
         if unknown:
             known = ", ".join(sorted(self.tokens))
             raise DocumentError("--tenant", "", f"there is no administrator's token of {unknown[0]}", f"known: {known}")
@@ -58,6 +61,8 @@ def find_place(state: Path | None) -> Place:
     if os.environ.get(URL):
         if not os.environ.get(TOKEN_FILE):
             raise DocumentError(URL, "", "set without a token", f"set {TOKEN_FILE} as well")
+        if not os.environ[URL].startswith(("https://", "http://")):
+            raise DocumentError(URL, "", f"{os.environ[URL]!r} is no address", "write https://HOST:PORT")
         ca = os.environ.get(CA)
         return Place(os.environ[URL].rstrip("/"), Path(ca) if ca else None, {"": Path(os.environ[TOKEN_FILE])})
     root = state or Path(os.environ.get("TUNNELD_STATE") or _usual_lab())
@@ -75,12 +80,7 @@ class AdminClient:
     """One tenant's administrator. Raises RefusedError for what the API refuses, TunneldError when nobody answers."""
 
     def __init__(self, place: Place, tenant: str) -> None:
-        file = place.tokens[tenant]
-        try:
-            token = file.read_text().strip()
-            context = ssl.create_default_context(cafile=str(place.ca) if place.ca else None)
-        except OSError as error:
-            raise DocumentError(str(error.filename or file), "", error.strerror or "cannot be read") from None
+        token, context = _token(place.tokens[tenant]), _authorities(place.ca)
         self._http = httpx.Client(
             base_url=f"{place.url}/v1.0", headers={"authorization": f"Bearer {token}"}, verify=context,
             trust_env=False, timeout=TIMEOUT_S,
@@ -127,9 +127,31 @@ class AdminClient:
             yield
         except httpx.HTTPError as error:
             why = str(error) or type(error).__name__
-            raise TunneldError(f"no identity provider answers at {self._http.base_url}: {why}") from None
+            mend = f"name its authority in {CA}" if "CERTIFICATE_VERIFY" in why else f"start it, or correct {URL}"
+            raise TunneldError(f"no identity provider answers at {self._http.base_url}: {why} ({mend})") from None
         except ValueError:
             raise TunneldError(f"{self._http.base_url}: the answer is not JSON") from None
+
+
+def _token(file: Path) -> str:
+    mend = "name a file with one bearer token"
+    try:
+        token = file.read_text().strip()
+    except OSError as error:
+        raise DocumentError(str(file), "", error.strerror or "cannot be read", mend) from None
+    except ValueError:
+        token = ""
+    if not token.isascii() or not token.isprintable() or not token:
+        raise DocumentError(str(file), "", "holds no token", mend)
+    return token
+
+
+def _authorities(file: Path | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=str(file) if file else None)
+    except OSError as error:  # ssl.SSLError is one, for a file that holds something else
+        why = "holds no certificate" if isinstance(error, ssl.SSLError) else error.strerror or "cannot be read"
+        raise DocumentError(str(file), "", why, f"name the authority's PEM file in {CA}") from None
 
 
 def _usual_lab() -> Path:

@@ -94,15 +94,20 @@ def _show(
         if as_json:
             for record in records:
                 _print_line(record)
-        else:
+        elif records:
             console().print(_table(name, path, records))
+        else:
+            console().print(f"{name or 'this tenant'}: no record", style="dim", markup=False)
     if follow:
-        for record in _following(place, names, path, parts):
-            _print_line(record)
+        for name, record in _following(place, names, path, parts):
+            if as_json:
+                _print_line(record)
+            else:
+                console().print("  ".join(filter(None, (name, *_cells(path, record)))), markup=False)
 
 
-def _following(place: Place, names: list[str], path: str, parts: list[str]) -> Iterator[dict[str, Any]]:
-    """Yield records as they are written, until interrupted."""
+def _following(place: Place, names: list[str], path: str, parts: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield tenant and record as they are written, until interrupted."""
     member = "createdDateTime" if path == SIGN_INS else "activityDateTime"
     start = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     begun, seen = dict.fromkeys(names, start), set[str]()
@@ -114,35 +119,45 @@ def _following(place: Place, names: list[str], path: str, parts: list[str]) -> I
                 begun[name] = max(begun[name], record[member])
                 if record["id"] not in seen:
                     seen.add(record["id"])
-                    yield record
+                    yield name, record
         time.sleep(_POLL_S)
 
 
+_SIGN_IN_COLUMNS = ("time", "user", "type", "access", "resource", "code", "reason", "correlation")
+_AUDIT_COLUMNS = ("time", "activity", "by", "target", "result", "reason", "correlation")
+
+
 def _table(name: str, path: str, records: list[dict[str, Any]]) -> Table:
-    if path == SIGN_INS:
-        table = Table("time", "user", "type", "access", "resource", "code", "reason", "correlation", title=name)
-        for one in records:
-            status = one["status"]
-            table.add_row(
-                one["createdDateTime"][:19], one["userPrincipalName"], one["userType"], one["crossTenantAccessType"],
-                one["resourceDisplayName"] or one["resourceId"], str(status["errorCode"]),
-                status["failureReason"] or "", one["correlationId"],
-            )
-        return table
-    table = Table("time", "activity", "by", "target", "result", "reason", "correlation", title=name)
-    for one in records:
-        by = one["initiatedBy"]
-        who = (by["user"] or {}).get("userPrincipalName") or (by["app"] or {}).get("displayName") or ""
-        targets = ", ".join(target["displayName"] or target["id"] for target in one["targetResources"])
-        table.add_row(one["activityDateTime"][:19], one["activityDisplayName"], who, targets, one["result"],
-                      one["resultReason"], one["correlationId"])
+    table = Table(title=name, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for column in _SIGN_IN_COLUMNS if path == SIGN_INS else _AUDIT_COLUMNS:
+        table.add_column(column, overflow="fold", no_wrap=column == "correlation")
+    for record in records:
+        table.add_row(*_cells(path, record))
     return table
+
+
+def _cells(path: str, one: dict[str, Any]) -> tuple[str, ...]:
+    """Return what a line of the log shows of a record."""
+    if path == SIGN_INS:
+        status = one["status"]
+        return (
+            one["createdDateTime"][:19], one["userPrincipalName"], one["userType"], one["crossTenantAccessType"],
+            one["resourceDisplayName"] or one["resourceId"], str(status["errorCode"]),
+            status["failureReason"] or "", one["correlationId"],
+        )  # fmt: skip
+    by = one["initiatedBy"]
+    who = (by["user"] or {}).get("userPrincipalName") or (by["app"] or {}).get("displayName") or ""
+    targets = ", ".join(target["displayName"] or target["id"] for target in one["targetResources"])
+    return (
+        one["activityDateTime"][:19], one["activityDisplayName"], who, targets, one["result"], one["resultReason"],
+        one["correlationId"],
+    )
 
 
 def _common(member: str, since: str | None, correlation: str | None) -> list[str]:
     parts = []
     if since is not None:
-        parts.append(f"{member} ge {_moment(since)}")
+        parts.append(f"{member} ge {moment(since)}")
     if correlation is not None:
         parts.append(f"correlationId eq '{correlation_guid(correlation)}'")
     return parts
@@ -153,7 +168,8 @@ def _filter(parts: list[str], top: int = 999) -> dict[str, str]:
     return query | ({"$filter": " and ".join(parts)} if parts else {})
 
 
-def _moment(text: str) -> str:
+def moment(text: str) -> str:
+    """Return a time as filters write it, from RFC 3339 or a span back from now. Raises DocumentError."""
     span = _SPAN.fullmatch(text)
     if span is not None:
         then = datetime.now(UTC) - timedelta(**{_UNITS[span[2]]: int(span[1])})

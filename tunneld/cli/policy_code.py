@@ -12,7 +12,7 @@ import typer
 
 from tunneld.cli.admin_client import AdminClient, Place, RefusedError, find_place
 from tunneld.cli.policy_files import read_objects, write_objects
-from tunneld.cli.policy_options import Json, State, Tenants, console, print_json
+from tunneld.cli.policy_options import Folders, Json, State, Tenants, console, print_json
 from tunneld.cli.policy_reports import plan_lines
 from tunneld.journal.files import write_atomic
 from tunneld.model.errors import DocumentError
@@ -86,13 +86,17 @@ def export(directory: Directory, tenant: Tenants = None, state: State = None) ->
         with AdminClient(place, name) as client:
             now = client.get("/policies/export")
         folder = directory / (name or now["name"])
-        written = write_objects(folder, now["value"])
+        try:
+            written = write_objects(folder, now["value"])
+        except OSError as error:
+            mend = "name a folder that can be written"
+            raise DocumentError(str(folder), "", error.strerror or "cannot be written", mend) from None
         typer.echo(f"{folder}: {len(written)} objects")
 
 
 def show_plan(
     directory: Directory,
-    tenant: Tenants = None,
+    tenant: Folders = None,
     prune: Prune = False,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Keep the plan, for `apply FILE`.")] = None,
     state: State = None,
@@ -103,7 +107,7 @@ def show_plan(
     What somebody changed in the tenant since the files were written shows as a change back: that is the drift.
     """
     place = find_place(state)
-    plans = plans_of(place, directory, place.named(tenant), prune=prune)
+    plans = plans_of(place, directory, tenants_of(place, directory, tenant), prune=prune)
     for each in plans:
         _send(place, each, dry_run=True)
     if out is not None:
@@ -115,7 +119,7 @@ def show_plan(
 
 def apply(
     what: Annotated[Path, typer.Argument(metavar="DIR|PLAN", help="Folder of policy files, or a plan of --out.")],
-    tenant: Tenants = None,
+    tenant: Folders = None,
     prune: Prune = False,
     state: State = None,
     as_json: Json = False,
@@ -128,7 +132,7 @@ def apply(
     place = find_place(state)
     names = place.named(tenant)
     plans = [each for each in read_plan(what) if each.tenant in names] if what.is_file() else plans_of(
-        place, what, names, prune=prune
+        place, what, tenants_of(place, what, tenant), prune=prune
     )
     for each in plans:
         _send(place, each, dry_run=True)
@@ -156,6 +160,20 @@ def plans_of(place: Place, directory: Path, tenants: Sequence[str], *, prune: bo
         tags = {(entry["kind"], entry["id"]): entry["etag"] for entry in now["value"]}
         found.append(TenantPlan(tenant, steps, tags))
     return found
+
+
+def tenants_of(place: Place, directory: Path, wanted: list[str] | None) -> list[str]:
+    """Return the tenants that are named, else those that have a folder. A folder of nobody raises DocumentError."""
+    names = place.named(wanted)
+    if wanted or "" in names:
+        return names
+    known = ", ".join(sorted(names))
+    folders = {path.name for path in directory.glob("*") if path.is_dir() and not path.name.startswith(".")}
+    for stranger in sorted(folders - set(names)):
+        raise DocumentError(str(directory / stranger), "", "is no tenant of the lab", f"rename it to one of: {known}")
+    if not folders:
+        raise DocumentError(str(directory), "", "no tenant's folder in it", "write one with `tunneld policy export`")
+    return [name for name in names if name in folders]
 
 
 def read_plan(path: Path) -> list[TenantPlan]:

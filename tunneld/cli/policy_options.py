@@ -16,6 +16,10 @@ Tenants = Annotated[
     list[str] | None,
     typer.Option("--tenant", "-t", metavar="T", help="Only this tenant; may be given again. Default: all of the lab."),
 ]
+Folders = Annotated[
+    list[str] | None,
+    typer.Option("--tenant", "-t", metavar="T", help="Only this tenant; may be given again. Default: all in DIR."),
+]
 Tenant = Annotated[
     str | None, typer.Option("--tenant", "-t", metavar="T", help="As this tenant's administrator. Default: the first.")
 ]

@@ -9,7 +9,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from tunneld.cli import policy_reports
-from tunneld.cli.admin_client import AdminClient, find_place
+from tunneld.cli.admin_client import AdminClient, Place, RefusedError, find_place
 from tunneld.cli.policy_options import Json, State, Tenant, Tenants, console, print_json
 from tunneld.model.errors import DocumentError
 
@@ -19,7 +19,7 @@ _JOBS = "/tenantRelationships/synchronizationJobs"
 
 
 def sync(
-    target: Annotated[str, typer.Argument(metavar="TARGET", help="The tenant that is synchronized to, by id.")],
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="The tenant to synchronize to: id, or its name.")],
     tenant: Tenant = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what a cycle would do.")] = False,
     state: State = None,
@@ -28,12 +28,17 @@ def sync(
     """Run one cycle of cross-tenant synchronization from --tenant to TARGET now, and show its report."""
     place = find_place(state)
     name = place.named([tenant] if tenant else None)[0]
+    key = _tenant_id(place, target)
     with AdminClient(place, name) as client:
-        if dry_run:
-            answer = client.post(f"{_JOBS}/{target}/plan")
-        else:
-            client.post(f"{_JOBS}/{target}/start")
-            answer = _follow(client, target, quiet=as_json)
+        try:
+            answer = client.post(f"{_JOBS}/{key}/{'plan' if dry_run else 'start'}")
+        except RefusedError as refused:
+            if refused.status != 404:
+                raise
+            mend = f"create one first: POST {_JOBS}"
+            raise DocumentError(target, "", f"{name or 'this tenant'} has no synchronization job to it", mend) from None
+        if not dry_run:
+            answer = _follow(client, key, quiet=as_json)
     if as_json:
         print_json(answer)
     else:
@@ -78,9 +83,18 @@ def offboard(
         print_json(answer)
     else:
         typer.echo(
-            f"{found[0]['userPrincipalName']} is disabled and signed out; {answer['assignmentsRemoved']} assignments "
-            f"and {answer['invitationsWithdrawn']} invitations were taken back"
+            f"{found[0]['userPrincipalName']} is disabled and signed out; taken back: "
+            f"assignments {answer['assignmentsRemoved']}, invitations {answer['invitationsWithdrawn']}"
         )
+
+
+def _tenant_id(place: Place, target: str) -> str:
+    """Return a tenant's id; a lab's tenant may be called by its name."""
+    if not target or target not in place.tokens:
+        return target
+    with AdminClient(place, target) as client:
+        (organization,) = client.get("/organization")["value"]
+    return str(organization["id"])
 
 
 def _follow(client: AdminClient, target: str, *, quiet: bool) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from tunneld.cli import policy_reports
-from tunneld.cli.admin_client import AdminClient, Place, find_place
+from tunneld.cli.admin_client import AdminClient, Place, RefusedError, find_place
+from tunneld.cli.logs import moment
 from tunneld.cli.policy_code import load_candidate
 from tunneld.cli.policy_files import read_body
 from tunneld.cli.policy_options import Json, State, Tenant, Tenants, console, print_json
@@ -48,7 +49,9 @@ def whatif(
     replay: Annotated[
         Path | None, typer.Option("--replay", metavar="DIR", help="Ask the recorded sign-ins again of this policy.")
     ] = None,
-    since: Annotated[str | None, typer.Option("--since", help="Replay from this time on (RFC 3339).")] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="WHEN", help="Replay from then on: RFC 3339, or a span: 24h, 7d.")
+    ] = None,
     state: State = None,
     as_json: Json = False,
 ) -> None:
@@ -73,7 +76,7 @@ def whatif(
     } | ({"tenant": visit} if visit else {})  # fmt: skip
     body = {"signIn": question, "candidate": _candidate(place, name, with_) if with_ else []}
     with AdminClient(place, name) as client:
-        answer = client.post("/policies/whatIf", body)
+        answer = _asked(client, "/policies/whatIf", body)
     if as_json:
         print_json(answer)
     else:
@@ -99,13 +102,24 @@ def lint(tenant: Tenants = None, state: State = None, as_json: Json = False) -> 
 def _replay(place: Place, tenant: str, directory: Path, since: str | None, as_json: bool) -> None:
     body: dict[str, Any] = {"candidate": _candidate(place, tenant, directory)}
     with AdminClient(place, tenant) as client:
-        answer = client.post("/policies/replay", body | ({"since": since} if since else {}))
+        answer = _asked(client, "/policies/replay", body | ({"since": moment(since)} if since else {}))
     if as_json:
         print_json(answer)
     else:
         console().print(policy_reports.comparison(answer))
     if answer["value"]:
         raise typer.Exit(FOUND)
+
+
+def _asked(client: AdminClient, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Ask a question. What it names and nobody knows is bad input: DocumentError with the member."""
+    try:
+        return client.post(path, body)
+    except RefusedError as refused:
+        if refused.status not in (400, 404):
+            raise
+        sentence = refused.sentence.removeprefix(f"{refused.target}: ")
+        raise DocumentError(refused.target or "whatif", "", sentence, "see `tunneld policy whatif --help`") from None
 
 
 def _candidate(place: Place, tenant: str, path: Path) -> list[dict[str, Any]]:

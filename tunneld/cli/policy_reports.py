@@ -29,7 +29,8 @@ def plan_lines(tenant: str, steps: Sequence[Step]) -> Iterator[Text]:
     )
     for step in steps:
         sign, colour = SIGNS[step.action]
-        yield Text(f"{sign} {step.kind} {step.name} ({step.id})", colour)
+        name = step.id if step.name == step.id else f"{step.name} ({step.id})"
+        yield Text(f"{sign} {step.kind} {name}", colour)
         for member in step.members:
             if step.action is Action.CREATE:
                 yield Text(f"    {member.path}: {_value(member.new)}")

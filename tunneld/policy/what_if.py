@@ -79,8 +79,8 @@ def suppose(hypothesis: Hypothesis, tenant: Tenant, directory: Directory, now: i
     account = find_account(hypothesis.user, tenant, directory)
     if account is None:
         return Conflict(
-            "unknownUser", f"no account is called {hypothesis.user!r}",
-            "give the name the person signs in with, or an object id of this tenant", "user", 404,
+            "unknownUser", f"No account is called {hypothesis.user!r}.",
+            "Give the name the person signs in with, or an object id of this tenant.", "user", 404,
         )
     at = now - hypothesis.methods_age_seconds
     first = hypothesis.methods_at_home[0] if hypothesis.methods_at_home else "password"

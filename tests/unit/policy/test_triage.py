@@ -12,6 +12,7 @@ from tests.integration.idp.world import ALEX, CONTOSO, FABRIKAM
 from tests.unit.policy.test_sign_in_record import split
 from tunneld.cli import logs, policy_explain
 from tunneld.cli.main import build
+from tunneld.model.errors import DocumentError
 from tunneld.policy.trace import TraceStep
 from tunneld.policy.triage import explain
 
@@ -69,6 +70,8 @@ class Fake:
         return [split(500213, last=INBOUND)[FABRIKAM]] if path.endswith("signIns") else [CHANGE]
 
     def get(self, path: str, **query: str) -> dict[str, Any]:
+        if path.startswith("/auditLogs"):
+            self.asked.append((path, query["$filter"]))
         workload = {"id": "w", "displayName": "Sites", "respectsDirectorySettings": False}
         return {"value": [workload] if path.endswith("workloads") else [CHANGE]}
 
@@ -120,4 +123,18 @@ def test_explain_prints_every_line(api: type[Fake]) -> None:
     assert "500213" in output
     assert "Sites" in output
     answers = json.loads(run("policy", "explain", "0" * 32, "--json"))
-    assert answers[0].keys() == {"lookedAt", "shows"}
+    assert answers[0].keys() == {"tenant", "lookedAt", "shows"}
+
+
+def test_explain_asks_for_the_changes_before_the_sign_in_however_many_came_later(api: type[Fake]) -> None:
+    run("policy", "explain", "0" * 32)
+    then = split(500213, last=INBOUND)[FABRIKAM]["createdDateTime"]
+    (asked,) = [words for path, words in api.asked if path == "/auditLogs/directoryAudits"]
+    assert asked.startswith("activityDateTime ge 2026-02-28T09:30:00Z and")
+    assert f"activityDateTime le {then} and" in asked
+
+
+def test_explain_of_a_sign_in_that_nobody_has_is_one_line(api: type[Fake], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api, "every", lambda *_, **__: [])
+    with pytest.raises(DocumentError, match="no sign-in has this correlation id"):
+        run("policy", "explain", "0" * 32)
