@@ -20,7 +20,7 @@ from tunneld.idp.audit_log import audit_record, audit_row, audits, guid_of, writ
 from tunneld.idp.changes import AuditEntry
 from tunneld.idp.database import Database
 from tunneld.idp.own_activities import own_entry
-from tunneld.idp.sign_in_log import question_row, questions, sign_in_row, sign_ins, write_sign_ins
+from tunneld.idp.sign_in_log import question_row, questions, sign_in_row, sign_ins, visit_row, visits, write_sign_ins
 from tunneld.journal.records import LineFile
 from tunneld.journal.timestamps import rfc3339
 from tunneld.model.errors import DocumentError
@@ -53,10 +53,11 @@ class PreparedAudits:
 class _Waiting:
     sign_ins: list[dict[str, Any]] = field(default_factory=list)
     questions: list[dict[str, Any]] = field(default_factory=list)
+    visits: list[dict[str, Any]] = field(default_factory=list)
     audits: list[dict[str, Any]] = field(default_factory=list)
 
     def __len__(self) -> int:
-        return len(self.sign_ins) + len(self.questions) + len(self.audits)
+        return len(self.sign_ins) + len(self.questions) + len(self.visits) + len(self.audits)
 
 
 class Records:
@@ -105,13 +106,18 @@ class Records:
             token_id,
         )
         at = int(now * 1_000_000)
-        for record in records_of(request, outcome, directory, moment):
+        records = records_of(request, outcome, directory, moment)
+        for record in records:
             _write(self._sign_in_file, json.dumps(record.body, separators=(",", ":")))
             if record.tenant_id:
                 self._keep(self._waiting.sign_ins, sign_in_row(record, at))
         tenant = directory.tenant(request.tenant)
         if tenant is not None:
-            self._keep(self._waiting.questions, question_row(request, ids[0], at, tenant.version))
+            asked = next((record.body["id"] for record in records if record.tenant_id == tenant.id), ids[0])
+            self._keep(self._waiting.questions, question_row(request, asked, at, tenant.version))
+            visit = visit_row(request, records, asked, at)
+            if visit is not None:
+                self._keep(self._waiting.visits, visit)
 
     def audit(self, activity: str, *, now: float, correlation_id: str, **details: object) -> None:
         """Record what this server did by itself or for a user: no change of the directory's objects."""
@@ -152,20 +158,21 @@ class Records:
             stored = False
             try:
                 async with self._database.transaction() as connection:
-                    await write_sign_ins(connection, batch.sign_ins, batch.questions)
+                    await write_sign_ins(connection, batch.sign_ins, batch.questions, batch.visits)
                     await write_audits(connection, batch.audits)
                 stored = True
             finally:
                 if not stored:
                     later = self._waiting
                     self._waiting = _Waiting(
-                        batch.sign_ins + later.sign_ins, batch.questions + later.questions, batch.audits + later.audits
+                        batch.sign_ins + later.sign_ins, batch.questions + later.questions,
+                        batch.visits + later.visits, batch.audits + later.audits,
                     )
 
     async def sweep(self, before: int) -> None:
         """Delete records from before a time in seconds; the files are for somebody else to rotate."""
         async with self._database.transaction() as connection:
-            for table in (sign_ins, questions, audits):
+            for table in (sign_ins, questions, visits, audits):
                 await connection.execute(delete(table).where(table.c.at < before * 1_000_000))
 
     def _keep(self, rows: list[dict[str, Any]], row: dict[str, Any]) -> None:

@@ -50,6 +50,15 @@ questions = Table(
 )
 Index("sign_in_questions_by_time", questions.c.tenant_id, questions.c.at)
 
+visits = Table(  # which questions are about a tenant's people elsewhere: it may ask them again of its own settings
+    "sign_in_questions_of_home", schema,
+    Column("id", String(36), primary_key=True),  # that of the home's record
+    Column("question_id", String(36), nullable=False),
+    Column("tenant_id", String(36), nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+Index("sign_in_questions_of_home_by_time", visits.c.tenant_id, visits.c.at)
+
 _AT_ONCE = 500  # values in one statement: SQLite takes 32,766 and PostgreSQL 65,535, and both like fewer
 
 _QUESTION: TypeAdapter[SignInRequest] = TypeAdapter(SignInRequest)
@@ -85,30 +94,47 @@ def question_row(request: SignInRequest, record_id: str, at: int, version: str) 
     }
 
 
+def visit_row(request: SignInRequest, records: Sequence[Record], question_id: str, at: int) -> dict[str, Any] | None:
+    """Return the columns of a visit; None unless the account's tenant has a record of its own about it."""
+    home = request.account[0] if request.account else ""
+    own = next((record.body["id"] for record in records if record.tenant_id == home), None)
+    if own is None or (own == question_id and request.tenant == home):
+        return None
+    return {"id": own, "question_id": question_id, "tenant_id": home, "at": at}
+
+
 async def write_sign_ins(
-    connection: AsyncConnection, rows: Sequence[dict[str, Any]], asked: Sequence[dict[str, Any]]
+    connection: AsyncConnection, rows: Sequence[dict[str, Any]], asked: Sequence[dict[str, Any]],
+    abroad: Sequence[dict[str, Any]] = (),
 ) -> None:
     """Insert rows."""
-    if rows:
-        await connection.execute(insert(sign_ins), rows)
-    if asked:
-        await connection.execute(insert(questions), asked)
+    for table, values in ((sign_ins, rows), (questions, asked), (visits, abroad)):
+        if values:
+            await connection.execute(insert(table), values)
 
 
 async def recorded_questions(
     database: Database, tenant_id: str, *, since: int | None = None, until: int | None = None, newest: int = 1000
 ) -> list[RecordedSignIn]:
-    """Return the newest sign-ins to a tenant in the order of time, as they can be asked again; times in seconds."""
-    statement = select(questions).where(questions.c.tenant_id == tenant_id)
-    if since is not None:
-        statement = statement.where(questions.c.at >= since * 1_000_000)
-    if until is not None:
-        statement = statement.where(questions.c.at < until * 1_000_000)
-    statement = statement.order_by(questions.c.at.desc(), questions.c.id).limit(newest)
-    async with database.connect() as connection:
-        rows = (await connection.execute(statement)).all()
+    """Return the newest sign-ins to a tenant, and of its people elsewhere, in the order of time; times in seconds."""
+    own = select(questions.c.id, questions.c.at, questions.c.body).where(questions.c.tenant_id == tenant_id)
+    abroad = (
+        select(visits.c.id, visits.c.at, questions.c.body)
+        .join(questions, questions.c.id == visits.c.question_id)
+        .where(visits.c.tenant_id == tenant_id)
+    )
+    rows: list[Any] = []
+    for statement, at in ((own, questions.c.at), (abroad, visits.c.at)):
+        if since is not None:
+            statement = statement.where(at >= since * 1_000_000)
+        if until is not None:
+            statement = statement.where(at < until * 1_000_000)
+        async with database.connect() as connection:
+            rows += (await connection.execute(statement.order_by(at.desc()).limit(newest))).all()
+    rows.sort(key=lambda row: (-row.at, row.id))
     return [
-        RecordedSignIn(row.id, row.at // 1_000_000, _QUESTION.validate_json(row.body)) for row in reversed(rows)
+        RecordedSignIn(row.id, row.at // 1_000_000, _QUESTION.validate_json(row.body))
+        for row in reversed(rows[:newest])
     ]
 
 

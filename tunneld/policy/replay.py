@@ -73,20 +73,24 @@ class Comparison:
 GAINS, LOSES, OTHERWISE = "gains", "loses", "refusedOtherwise"
 
 
-def replay(records: Iterable[RecordedSignIn], before: Directory, after: Directory) -> Comparison:
-    """Ask every record of both policies and group what differs."""
+def replay(records: Iterable[RecordedSignIn], before: Directory, after: Directory, reader: str = "") -> Comparison:
+    """Ask every record of both policies and group what differs, as the tenant of the id `reader` may see it.
+
+    Of another tenant's settings it sees whether they let somebody pass; "" sees everything.
+    """
     comparison = Comparison()
     groups: dict[Difference, list[str]] = {}
     for record in records:
         comparison.replayed += 1
         old = evaluate(record.request, before, record.at)
         new = evaluate(record.request, after, record.at)
-        change = _change(old, new)
+        was, now = _told(old, before, reader), _told(new, after, reader)
+        change = _change(old, new, was != now)
         if change is None:
             comparison.unchanged += 1
             continue
-        user, home, tenant, application = _who(record.request, before, after)
-        group = Difference(change, user, home, tenant, application, decided_by(old), decided_by(new))
+        user, home, tenant, application = _who(record.request, before, after, reader)
+        group = Difference(change, user, home, tenant, application, was, now)
         groups.setdefault(group, []).append(record.id)
     comparison.differences = tuple(
         replace(group, sign_ins=tuple(ids)) for group, ids in sorted(groups.items(), key=lambda item: _order(item[0]))
@@ -98,20 +102,28 @@ def _order(row: Difference) -> tuple[str, ...]:
     return row.change, row.user, row.home, row.tenant, row.application, row.before, row.after
 
 
-def _change(old: Grant | Deny, new: Grant | Deny) -> str | None:
+def _told(outcome: Grant | Deny, directory: Directory, reader: str) -> str:
+    """Return the line of the step that decided; where another tenant's settings did, only that they did."""
+    last = outcome.trace[-1].tenant if outcome.trace else ""
+    foreign = reader and isinstance(outcome, Deny) and last not in ("", directory.tenants[reader].name)
+    return f"AADSTS{outcome.code} in the other tenant" if foreign and isinstance(outcome, Deny) else decided_by(outcome)
+
+
+def _change(old: Grant | Deny, new: Grant | Deny, told_otherwise: bool) -> str | None:
     if isinstance(old, Deny) and isinstance(new, Deny):
         # Another refusal at another step: nobody gains or loses, but somebody will ask why the words changed.
-        return None if (old.code, decided_by(old)) == (new.code, decided_by(new)) else OTHERWISE
+        return OTHERWISE if told_otherwise else None
     if isinstance(old, Grant) and isinstance(new, Grant):
         return None
     return GAINS if isinstance(new, Grant) else LOSES
 
 
-def _who(request: SignInRequest, before: Directory, after: Directory) -> tuple[str, str, str, str]:
+def _who(request: SignInRequest, before: Directory, after: Directory, reader: str) -> tuple[str, str, str, str]:
     account, tenant = request.account, before.tenant(request.tenant) or after.tenant(request.tenant)
     user = (before.user(account) or after.user(account)) if account else None
     home = (before.tenants.get(account[0]) or after.tenants.get(account[0])) if account else None
-    resource = tenant.resource(request.audience) if tenant else None
+    foreign = reader and tenant is not None and tenant.id != reader  # whose applications have names of their own
+    resource = tenant.resource(request.audience) if tenant and not foreign else None
     return (
         user.upn if user else "", home.name if home else "", tenant.name if tenant else request.tenant,
         resource.name if resource else request.audience,

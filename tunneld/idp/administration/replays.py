@@ -32,7 +32,7 @@ class Replay(GraphObject):
 
 
 async def replay_sign_ins(call: Call) -> Response:
-    """Ask recorded sign-ins of the tenant again and tell who would gain or lose what."""
+    """Ask recorded sign-ins again, to the tenant and of its people elsewhere; tell who would gain or lose what."""
     asked = await read_model(call.request, Replay)
     before, after = call.directory, candidate_directory(call, asked.candidate)
     since = moment(asked.since) if asked.since else None
@@ -41,7 +41,7 @@ async def replay_sign_ins(call: Call) -> Response:
     database = call.provider.database
     records = await recorded_questions(database, call.tenant.id, since=since, until=until, newest=asked.newest)
     # A decision takes a fraction of a millisecond, twenty thousand of them take seconds: not on the loop.
-    found = await asyncio.to_thread(replay, records, before, after)
+    found = await asyncio.to_thread(replay, records, before, after, call.tenant.id)
     rows = [difference.to_json() for difference in found.differences[:MAX_ROWS]]
     return JSONResponse({
         "summary": found.summary(), "truncated": len(found.differences) > MAX_ROWS, "value": rows,
