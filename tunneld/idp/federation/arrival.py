@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 
 import structlog
 from starlette.requests import Request
@@ -13,6 +15,7 @@ from tunneld.idp.answers import RequestError, correlation_of
 from tunneld.idp.federation.begin import COOKIE, acs_url, audience, redirect_uri
 from tunneld.idp.federation.desk import Away
 from tunneld.idp.federation.identities import remember_identity
+from tunneld.idp.federation.renewal import UNKNOWN_CERTIFICATE, look_ahead, verify_with_published
 from tunneld.idp.forms import read_form, read_query
 from tunneld.idp.pages import refusal_page
 from tunneld.idp.provider import Provider, provider_of
@@ -70,9 +73,12 @@ class _Arrival:
         if away is None or away.trusted.protocol is not protocol:
             return self._refuse(refusal(90013), None)
         tenant = provider.directory.tenants.get(away.trusted.tenant_id)
-        # The object may have been changed or deleted while they were away.
-        if tenant is None or tenant.policy.federation.by_id.get(away.trusted.id) != away.trusted:
+        # The object may have been changed or deleted while they were away. A renewed certificate alone is the one to
+        # verify with; whoever is away while it is renewed need not start again.
+        now = tenant.policy.federation.by_id.get(away.trusted.id) if tenant is not None else None
+        if tenant is None or now is None or replace(now, certificate=away.trusted.certificate) != away.trusted:
             return self._refuse(refusal(50107), tenant)
+        away = replace(away, trusted=now)
         try:
             vouched = await self._verify(tenant, away)
             if not provider.federation.first_use(f"{away.trusted.id} {vouched.once}", vouched.until, provider.clock()):
@@ -84,9 +90,25 @@ class _Arrival:
     async def _verify(self, tenant: Tenant, away: Away) -> Vouched:
         if away.trusted.protocol is Protocol.OPENID:
             return await self._redeem_code(tenant, away)
+        trusted, provider, correlation_id = away.trusted, self._provider, correlation_of(self._request)
+        try:
+            vouched = await self._verify_passive(tenant, away, trusted.certificate)
+        except FederationError as error:
+            if error.rule not in UNKNOWN_CERTIFICATE:
+                raise
+            found = await verify_with_published(
+                provider, trusted, partial(self._verify_passive, tenant, away), correlation_id=correlation_id
+            )
+            if found is None:
+                raise
+            return found
+        await look_ahead(provider, trusted, correlation_id=correlation_id)
+        return vouched
+
+    async def _verify_passive(self, tenant: Tenant, away: Away, certificate: str) -> Vouched:
         trusted, provider = away.trusted, self._provider
         expected = saml.Expected(
-            trusted.issuer, trusted.certificate, audience(provider, tenant.id), acs_url(provider), away.state,
+            trusted.issuer, certificate, audience(provider, tenant.id), acs_url(provider), away.state,
             provider.now(),
         )
         async with _threads:

@@ -44,6 +44,7 @@ class FederationDesk:
     _used: OrderedDict[str, float] = field(default_factory=OrderedDict)
     _sources: dict[tuple[str, str], KeySource] = field(default_factory=dict)
     _outbound: Outbound | None = None
+    _looked: dict[tuple[str, str], float] = field(default_factory=dict)
 
     def outbound(self, settings: FederationSettings) -> Outbound:
         """Return the way to the providers."""
@@ -60,6 +61,14 @@ class FederationDesk:
         if found is None or found.trusted != trusted:
             found = self._sources[key] = KeySource(trusted, self.outbound(settings), clock)
         return found
+
+    def may_look(self, trusted: TrustedProvider, pause_s: float, now: float) -> bool:
+        """Tell whether a provider's metadata may be fetched again, and remember that it is; one fetch at a time."""
+        key = (trusted.tenant_id, trusted.id)
+        if now - self._looked.get(key, float("-inf")) < pause_s:
+            return False
+        self._looked[key] = now
+        return True
 
     def send(self, trusted: TrustedProvider, return_to: str, browser: str, now: float) -> Away:
         """Remember somebody who leaves for a provider."""

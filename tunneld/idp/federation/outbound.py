@@ -24,9 +24,9 @@ class Outbound:
         self._trust: ssl.SSLContext | None = None
         self.requests = 0
 
-    async def get(self, url: str) -> bytes:
+    async def get(self, url: str, *, accept: str = "application/json") -> bytes:
         """Return the body of a 200."""
-        return await self._send("GET", url)
+        return await self._send("GET", url, accept=accept)
 
     async def post(
         self, url: str, form: Mapping[str, str], *, basic: tuple[str, str] | None = None
@@ -35,7 +35,8 @@ class Outbound:
         return await self._send("POST", url, form, basic)
 
     async def _send(
-        self, method: str, url: str, form: Mapping[str, str] | None = None, basic: tuple[str, str] | None = None
+        self, method: str, url: str, form: Mapping[str, str] | None = None, basic: tuple[str, str] | None = None,
+        *, accept: str = "application/json",
     ) -> bytes:
         self._permit(url)
         self.requests += 1
@@ -45,7 +46,7 @@ class Outbound:
                 asyncio.timeout(self._settings.timeout_s),
                 self._client() as client,
                 client.stream(
-                    method, url, data=form, auth=auth, headers={"accept": "application/json"}
+                    method, url, data=form, auth=auth, headers={"accept": accept}
                 ) as response,
             ):
                 if response.status_code != httpx.codes.OK:

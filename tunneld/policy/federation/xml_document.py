@@ -23,10 +23,10 @@ _ENCODING = re.compile(r"""\ufeff?<\?xml[^>]*?\sencoding\s*=\s*["']([^"']*)["']"
 Element: TypeAlias = Any  # lxml has no type stubs of its own
 
 
-def read_xml(raw: bytes) -> Element:
+def read_xml(raw: bytes, *, limit: int = MAX_XML) -> Element:
     """Return the root of a document. Raises FederationError("xml")."""
-    if len(raw) > MAX_XML:
-        raise FederationError("xml", "larger than 64 KiB")
+    if len(raw) > limit:
+        raise FederationError("xml", f"larger than {limit // 1024} KiB")
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError:
