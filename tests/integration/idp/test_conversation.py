@@ -151,6 +151,18 @@ async def test_registration_offer_belongs_to_its_session(world: World, browser: 
     assert "open for too long" in refused.text
 
 
+async def test_a_mistyped_code_keeps_the_key_that_the_app_has_by_now(
+    world: World, browser: Browser, configured: Any
+) -> None:
+    """Otherwise the app would hold two entries, and show codes of the one that is worth nothing."""
+    await configured({0: ca(policy(1, grant=MFA))})
+    page = await browser.sign_in("contoso")
+    again = await browser.submit(page, "register", code="12345x")
+    assert "does not belong to this key" in again.text
+    assert seed_of(again) == seed_of(page)
+    assert "code" in answer(await browser.submit(again, "register", code=code_now(world, seed_of(page))))
+
+
 async def test_cancelled_second_factor_goes_back_to_the_client(browser: Browser, configured: Any) -> None:
     """AADSTS50074, as for a challenge that was not passed."""
     await configured({0: ca(policy(1, grant=MFA))})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from starlette.responses import Response
 
@@ -28,14 +29,19 @@ ALREADY = "A method is registered already; use that one. More can be added on th
 
 
 def show_app(talk: Conversation, session: Session, owner: ObjectKey, error: str = "", **more: object) -> Response:
-    """Show a fresh seed as QR code and text. It stays in the page, encrypted, until a code proves that it was taken."""
-    provider, seed = talk.provider, new_seed()
+    """Show a seed as QR code and text. It stays in the page, encrypted, until a code proves that it was taken.
+
+    After a wrong code it is the same one: an app has it by then, and would need another entry for a fresh one.
+    """
+    provider = talk.provider
+    kept = _offered(talk, session, owner) if error == WRONG_CODE else None
+    offer = kept or {"id": new_id(), "seed": new_seed().hex(), "until": provider.now() + OFFER_S}
     tenant, name = provider.directory.tenants[owner[0]], talk.name_of(session.account)
-    offer = json.dumps({"id": new_id(), "seed": seed.hex(), "until": provider.now() + OFFER_S})
+    seed = bytes.fromhex(offer["seed"])
     values = {
         "username": name, "asking": tenant.display_name, "error": error, "seed": shown_seed(seed),
         "qr": qr_code(key_uri(seed, issuer=tenant.display_name, account=name)),
-        "offer": lock(provider.seal, _offer_to(session, owner), offer.encode()), "passkey": False, **more,
+        "offer": lock(provider.seal, _offer_to(session, owner), json.dumps(offer).encode()), "passkey": False, **more,
     }
     return talk.page("register_mfa.html", values)
 
@@ -43,9 +49,8 @@ def show_app(talk: Conversation, session: Session, owner: ObjectKey, error: str 
 async def take_app(talk: Conversation, session: Session, owner: ObjectKey) -> str | None:
     """Register the app whose code was typed; None when that went well, else the sentence."""
     provider, fields = talk.provider, talk.fields
-    opened = unlock(provider.seal, _offer_to(session, owner), fields.get("offer", ""))
-    offer = json.loads(opened) if opened is not None else None
-    if offer is None or provider.now() >= offer["until"]:
+    offer = _offered(talk, session, owner)
+    if offer is None:
         return EXPIRED
     known = await registered(provider.database, owner)
     if len(known.apps) >= MAX_METHODS:
@@ -81,6 +86,13 @@ async def take_passkey(talk: Conversation, owner: ObjectKey) -> bool:
 
 def _name(typed: str, otherwise: str) -> str:
     return typed.strip()[:64] or otherwise
+
+
+def _offered(talk: Conversation, session: Session, owner: ObjectKey) -> dict[str, Any] | None:
+    """Return the seed that the page came with, while it may be confirmed."""
+    opened = unlock(talk.provider.seal, _offer_to(session, owner), talk.fields.get("offer", ""))
+    offer: dict[str, Any] | None = json.loads(opened) if opened is not None else None
+    return offer if offer is not None and talk.provider.now() < offer["until"] else None
 
 
 def _offer_to(session: Session, owner: ObjectKey) -> str:
