@@ -8,13 +8,16 @@ but the directory that is handed in, and nothing is written.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
 from dataclasses import replace
+from ipaddress import ip_address
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from tunneld.policy.conditional_access.outcome import AppliedPolicy, Interaction
+from tunneld.policy.conditional_access.words import KNOWN_COMBINATIONS, cased
 from tunneld.policy.directory import DAEMON_CLIENT, DIRECTORY_API, Directory, ObjectKey, Tenant
 from tunneld.policy.facts import AccessPath, DeviceFacts, MethodUse, Restrictions, SessionFacts, Surroundings
 from tunneld.policy.objects import Conflict, GraphObject
@@ -25,7 +28,33 @@ MAX_LIST = 32  # methods, contexts, agreements: a session has a handful
 Word = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Words = Annotated[tuple[Word, ...], Field(max_length=MAX_LIST)]
 Risk = Literal["none", "low", "medium", "high"]
+Platform = Literal["", "android", "iOS", "windows", "windowsPhone", "macOS", "linux"]
+ClientApp = Literal["browser", "mobileAppsAndDesktopClients", "exchangeActiveSync", "easSupported", "other"]
+METHODS = frozenset(method for methods in KNOWN_COMBINATIONS for method in methods)
 SESSION_S = 3600  # how long the supposed session lives; only its age decides anything
+
+
+def _address(text: str) -> str:
+    try:
+        return text and str(ip_address(text))
+    except ValueError:
+        raise ValueError("not an address such as 192.0.2.1 or 2001:db8::1") from None
+
+
+def _country(text: str) -> str:
+    if text and not re.fullmatch(r"[A-Za-z]{2}", text):
+        raise ValueError("not two letters such as DE (ISO 3166-1)")
+    return text
+
+
+def _methods(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        if name not in METHODS:
+            raise ValueError(f"{name!r} is none of {', '.join(sorted(METHODS))}")
+    return names
+
+
+Methods = Annotated[Words, AfterValidator(_methods)]
 
 
 class SupposedDevice(GraphObject):
@@ -53,15 +82,15 @@ class Hypothesis(GraphObject):
     tenant: Word = ""  # the tenant that is visited; the caller's own when empty
     application: Word = DIRECTORY_API
     client: Word = DAEMON_CLIENT
-    ip_address: str = ""
-    country: str = ""
-    device_platform: str = ""
-    client_app_type: str = "browser"
+    ip_address: Annotated[str, AfterValidator(_address)] = ""
+    country: Annotated[str, AfterValidator(_country)] = ""
+    device_platform: Annotated[Platform, cased(Platform)] = ""
+    client_app_type: Annotated[ClientApp, cased(ClientApp)] = "browser"
     access_type: Literal["b2bCollaboration", "b2bDirectConnect", "serviceProvider"] = "b2bCollaboration"
-    methods_at_home: Words = ("password",)
-    methods_at_resource: Words = ()
-    registered_at_home: Words = ()
-    registered_at_resource: Words = ()
+    methods_at_home: Methods = ("password",)
+    methods_at_resource: Methods = ()
+    registered_at_home: Methods = ()
+    registered_at_resource: Methods = ()
     methods_age_seconds: Annotated[int, Field(ge=0, le=366 * 86400)] = 0
     device: SupposedDevice | None = None
     terms_accepted: Words = ()

@@ -91,6 +91,11 @@ async def test_each_side_sees_its_own_settings_only(world: World) -> None:
         ({"user": "alex@contoso.example", "methodsAtHome": "password"}, 400, "BadRequest"),
         ({"user": "alex@contoso.example", "methodsAgeSeconds": -1}, 400, "BadRequest"),
         ({"user": "alex@contoso.example", "signInRiskLevel": "terrible"}, 400, "BadRequest"),
+        ({"user": "alex@contoso.example", "methodsAtHome": ["telepathy"]}, 400, "BadRequest"),
+        ({"user": "alex@contoso.example", "ipAddress": "999"}, 400, "BadRequest"),
+        ({"user": "alex@contoso.example", "country": "Germany"}, 400, "BadRequest"),
+        ({"user": "alex@contoso.example", "devicePlatform": "toaster"}, 400, "BadRequest"),
+        ({"user": "alex@contoso.example", "clientAppType": "fax"}, 400, "BadRequest"),
         ({"user": "alex@contoso.example", "unknown": 1}, 400, "BadRequest"), ({}, 400, "BadRequest"),
     ],
 )
