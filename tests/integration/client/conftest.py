@@ -12,6 +12,7 @@ from urllib.parse import urljoin
 import httpx
 import pytest
 
+from tests.integration.idp.factors import code_now, seed_of
 from tests.integration.idp.world import BASE, PASSWORD, Clock, PageForm, World, directory, prepare
 from tests.support.fake_tunnels import FakeDataPlane
 from tunneld.client.credentials import Ask, Interaction
@@ -145,10 +146,12 @@ async def browse(world: World, url: str, user: str) -> None:
                 page = await http.get(target)
                 continue
             form = PageForm(page.text)
-            action = next(name for name in ("sign_in", "consent") if name in form.buttons)
+            action = next(name for name in ("sign_in", "consent", "register") if name in form.buttons)
             fields = form.fields | {"action": action}
             if action == "sign_in":
                 fields |= {"username": user, "password": PASSWORD}
+            elif action == "register":
+                fields |= {"code": code_now(world, seed_of(page))}
             page = await http.post(form.action, data=fields)
     raise AssertionError(f"no way to the callback: {page.status_code} {page.text[:500]}")
 

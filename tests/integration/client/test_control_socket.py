@@ -132,6 +132,9 @@ async def test_questions_are_answered_and_only_the_owner_can_ask(path: Path) -> 
         ("POST", "/v1/switch", b"[" * 60_000, 400, "malformed_request"),
         ("POST", "/v1/switch", b'{"tenant": ' + b"9" * 5_000 + b"}", 400, "malformed_request"),
         ("POST", "/v1/login", b'{"device": "yes"}', 400, "malformed_request"),
+        ("POST", "/v1/login", b'{"application": ""}', 400, "malformed_request"),
+        ("POST", "/v1/login", b'{"application": 7}', 400, "malformed_request"),
+        ("POST", "/v1/login", b'{"application": "Wiki", "device": true}', 400, "malformed_request"),
         ("POST", "/v1/logout", b"", 409, "switch_in_progress"),
     ],
 )

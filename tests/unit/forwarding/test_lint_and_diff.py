@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from tests.support.profiles import compiled, document, rule
 from tunneld.forwarding import lint as lint_module
@@ -275,3 +276,50 @@ def test_ports_of_several_rules_are_put_together() -> None:
         (("5-15", "17"), "app"),
         (("16",), "other"),
     ]
+
+
+def applications(context: str | None, name: str = "app") -> list[dict[str, Any]]:
+    """The usual applications, one of which demands an authentication context."""
+    usual: list[dict[str, Any]] = [dict(each) for each in document().to_json()["applications"]]
+    for each in usual:
+        if each["id"] == name and context is not None:
+            each["authentication_context"] = context
+    return usual
+
+
+def test_a_demand_that_nobody_is_asked_for() -> None:
+    """Only private rules that tunnel ask for an application's token."""
+    position = [each["id"] for each in applications(None)].index("app")
+    path = f"applications[{position}].authentication_context"
+    guarded = {"applications": applications("c1")}
+    assert findings(rule("r", "a.example"), **guarded) == []
+    for idle in (rule("r", "a.example", application="other"), rule("r", "a.example", action="block")):
+        assert ("ineffective", "warning", path) in findings(idle, **guarded)
+
+
+def test_a_demand_is_part_of_the_way() -> None:
+    """Added, changed and dropped, it is one difference for all of the application's flows."""
+    profiles = [compiled(rule("r", "a.example"), applications=applications(each)) for each in (None, "c1", "c2")]
+    for before in profiles:
+        for after in profiles:
+            changes = diff(before, after)
+            assert len(changes) == (before is not after)
+            assert all(change.destination.startswith("everything of application") for change in changes)
+    only = diff(profiles[0], profiles[1])[0]
+    assert (only.before.authentication_context, only.after.authentication_context) == (None, "c1")
+    assert str(only.after).endswith("with c1")
+
+
+@pytest.mark.parametrize("context", ["c1", "c10", "c99", None])
+def test_authentication_contexts(context: str | None) -> None:
+    """They survive the way out and back in."""
+    made = document(rule("r", "a.example"), applications=applications(context))
+    assert next(each for each in made.applications if each.id == "app").authentication_context == context
+    assert json.loads(json.dumps(made.to_json())) == made.to_json()
+
+
+@pytest.mark.parametrize("context", ["", "c0", "c01", "c100", "C1", "1", "c1\n", " c1", "c1,c2", 1])
+def test_what_is_no_authentication_context(context: Any) -> None:
+    """c1 to c99, as the directory names them."""
+    with pytest.raises(ValidationError, match="authentication_context"):
+        document(rule("r", "a.example"), applications=applications(context))
