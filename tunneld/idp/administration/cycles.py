@@ -15,6 +15,7 @@ import structlog
 
 from tunneld.idp.administration.cycle_runs import JobKey, Run, rehearse, situation_of
 from tunneld.idp.administration.pushed_users import changes_of, record_of
+from tunneld.idp.administration.run_reports import keep_report
 from tunneld.idp.changes import Actor, AuditEntry, AuditTarget, ConflictError
 from tunneld.journal.timestamps import rfc3339
 from tunneld.policy.directory import Directory
@@ -47,6 +48,7 @@ async def run_cycle(provider: Provider, key: JobKey) -> Run:
         await _apply(provider, key, work[begin:begin + BATCH], run, correlation_id)
     run.status, run.ended = "failed" if run.error else "succeeded", rfc3339(provider.now())
     await _report(provider, key, run, correlation_id)
+    await keep_report(provider.database, key, run.to_json())
     return run
 
 

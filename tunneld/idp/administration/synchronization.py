@@ -8,6 +8,7 @@ from starlette.responses import JSONResponse, Response
 
 from tunneld.idp.administration.cycle_runs import JobKey, Run, rehearse
 from tunneld.idp.administration.rows import JOBS, JOBS_PATH
+from tunneld.idp.administration.run_reports import kept_report
 from tunneld.idp.answers import ApiError
 from tunneld.idp.graph.call import Call
 from tunneld.idp.graph.resource import Operation
@@ -31,9 +32,13 @@ async def dry_run(call: Call) -> Response:
 
 
 async def status(call: Call) -> Response:
-    """Answer how the running cycle gets on, or the report of the last one since the server's start."""
-    run = call.provider.cycles.runs.get(_key(call))
-    return JSONResponse((run or Run("notRun")).to_json())
+    """Answer how the running cycle gets on, or the report of the last one, be it from before a restart."""
+    key = _key(call)
+    run = call.provider.cycles.runs.get(key)
+    if run is not None:
+        return JSONResponse(run.to_json())
+    kept = await kept_report(call.provider.database, key)
+    return JSONResponse(kept if kept is not None else Run("notRun").to_json())
 
 
 def _key(call: Call) -> JobKey:

@@ -16,6 +16,7 @@ from tests.integration.idp.world import (
     EVE,
     FABRIKAM,
     STAFF,
+    WOODGROVE,
     Clock,
     World,
     answer,
@@ -84,6 +85,21 @@ async def test_a_pushed_member_signs_in_without_being_asked_anything(world: Worl
     assert "code" in reply, reply
     assert actions(await cycle(world)) == {}
     assert (await source.get(f"{JOBS}/{FABRIKAM}/status"))["status"] == "succeeded"
+
+
+async def test_a_report_outlives_a_restart(world: World, source: Admin) -> None:
+    """The last one, and of its own job alone."""
+    assert (await source.get(f"{JOBS}/{FABRIKAM}/status"))["status"] == "notRun"
+    await cycle(world)
+    second = await cycle(world)
+    await world.close()
+    await world.open()
+    shown = await Admin.mint(world).get(f"{JOBS}/{FABRIKAM}/status")
+    assert shown == second
+    assert (shown["status"], shown["counts"]["skip"]) == ("succeeded", 3)
+    made = await Admin.mint(world).send("POST", JOBS, {"id": WOODGROVE})
+    assert made.status_code == 201, made.text
+    assert (await Admin.mint(world).get(f"{JOBS}/{WOODGROVE}/status"))["status"] == "notRun"
 
 
 async def test_a_dry_run_says_the_same_and_does_nothing(world: World, source: Admin) -> None:
