@@ -12,6 +12,7 @@ from joserfc.jwk import KeySet
 
 from tests.integration.idp.world import (
     CONTOSO,
+    FABRIKAM,
     WIKI,
     Browser,
     Clock,
@@ -168,6 +169,17 @@ async def test_damaged_state_is_reported(prepared: Path, tmp_path: Path, name: s
     with pytest.raises(DocumentError, match=Path(name).name) as caught:
         await Provider.open(world.settings, "https://idp.test", world.clock)
     assert content.decode() not in str(caught.value)
+
+
+async def test_a_private_key_that_is_not_the_published_one_is_reported(prepared: Path, tmp_path: Path) -> None:
+    """Nobody could verify what it signs."""
+    world = World.copy(prepared, tmp_path, Clock())
+    ours, theirs = (world.root / "state" / "idp-keys" / f"{tenant}.json" for tenant in (CONTOSO, FABRIKAM))
+    mixed = json.loads(ours.read_text())
+    mixed["keys"][0]["private"] = json.loads(theirs.read_text())["keys"][0]["private"]
+    ours.write_text(json.dumps(mixed))
+    with pytest.raises(DocumentError, match="not a usable key file"):
+        await Provider.open(world.settings, "https://idp.test", world.clock)
 
 
 async def test_token_lifetime_of_a_tenant(world: World, browser: Browser) -> None:

@@ -15,8 +15,10 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import httpx
+from sqlalchemy import create_engine
 
 from tunneld.idp.application import build_application
+from tunneld.idp.database import schema
 from tunneld.idp.keys import KeyRing
 from tunneld.idp.provider import Provider
 from tunneld.idp.settings import IdpSettings
@@ -110,13 +112,20 @@ def profile(tenant: str, audience: str | None, assignments: dict[str, Any]) -> d
 
 
 def prepare(root: Path) -> None:
-    """Write what is slow to make and the same for every test: certificates, profiles and signing keys."""
+    """Write what is slow to make and the same for every test: certificates, profiles, signing keys, empty tables."""
     names = [TenantNames(name, (f"{name}.edge.test",)) for name in ("contoso", "fabrikam")]
     renew_directory(root / "certs", names)
     (root / "contoso.json").write_text(json.dumps(profile("contoso", None, {"groups": ["Staff"]})))
     (root / "fabrikam.json").write_text(json.dumps(profile("fabrikam", PRIVATE_F, {"user_types": ["guest"]})))
     keys = KeyRing(root / "state" / "idp-keys", KeyPolicy(1, 1, 1))
     keys.advance(dict.fromkeys((CONTOSO, FABRIKAM, WOODGROVE, TAILSPIN), ()), int(time.time()))
+    database = root / "state" / "idp.sqlite"
+    database.touch(0o600)
+    engine = create_engine(f"sqlite:///{database}")
+    with engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+    schema.create_all(engine)
+    engine.dispose()
 
 
 class Clock:
