@@ -155,15 +155,20 @@ def _put(directory: Directory, tenant_id: str, values: Mapping[str, GraphObject 
     for audience, application in tenant.applications.items():
         if (application.object_id or audience) not in values:
             applications[audience] = application
-        elif clients.get(audience) is not None and application.object_id:
+        elif (registered := clients.get(audience)) is not None and registered.tenant == tenant_id:
             del clients[audience]
     for value in values.values():
         if isinstance(value, ApplicationObject):
             applications[value.audience] = compile_application(value)
             if value.redirections:  # the check has refused another client's id
-                clients.setdefault(value.audience, Client(value.audience, value.display_name, value.redirections))
+                clients.setdefault(value.audience, _client(tenant_id, value))
     changed = replace(tenant, applications=applications)
     return replace(directory, tenants={**directory.tenants, tenant_id: changed}, clients=clients)
+
+
+def _client(tenant_id: str, value: ApplicationObject) -> Client:
+    everybody = value.sign_in_audience == "AzureADMultipleOrgs"
+    return Client(value.audience, value.display_name, value.redirections, tenant=tenant_id, everybody=everybody)
 
 
 def _check(directory: Directory, tenant_id: str, value: GraphObject) -> Conflict | None:
@@ -174,7 +179,8 @@ def _check(directory: Directory, tenant_id: str, value: GraphObject) -> Conflict
     if reserved or holder is None or holder.object_id != value.id:
         return Conflict("appIdTaken", f"The appId {value.audience} is in use.", "Leave it out, or choose another.",
                         "appId", 409)
-    if value.redirections and directory.clients[value.audience].redirect_uris != value.redirections:
+    known = directory.clients.get(value.audience)
+    if known is not None and known != _client(tenant_id, value):  # also without redirect URIs: it is not its own
         return Conflict("appIdTaken", f"The appId {value.audience} is another client's.", "Choose another.",
                         "appId", 409)
     for owner in value.owners:

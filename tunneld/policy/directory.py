@@ -163,12 +163,28 @@ class AssignedProfile:
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """A public client application (RFC 6749 §2.1), registered in every tenant. `trusted` ones are our own."""
+    """A public client application (RFC 6749 §2.1). `trusted` ones are our own.
+
+    The directory document's are registered in every tenant. One that an application of the admin API brings belongs to
+    `tenant`, and others may use it only when it is for `everybody`.
+    """
 
     id: str
     name: str
     redirect_uris: tuple[str, ...]
     trusted: bool = False
+    tenant: str = ""
+    everybody: bool = True
+
+    def may_ask(self, tenant: Tenant, resource: Resource) -> bool:
+        """Tell whether the client may ask for tokens of a resource without an administrator's word.
+
+        Whoever owns one application can give it redirect URIs, so nobody's key, account page or application in another
+        organization is reached by it: there is no consent here that could say otherwise (a choice).
+        """
+        if not self.tenant or resource.kind is ResourceKind.DIRECTORY:
+            return True
+        return self.tenant == tenant.id and resource.kind in (ResourceKind.APPLICATION, ResourceKind.CHANNEL)
 
 
 @dataclass(frozen=True, slots=True)

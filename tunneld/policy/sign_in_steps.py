@@ -37,10 +37,12 @@ def request(at: Progress) -> Findings:
     at.resource = at.tenant.resource(wanted.audience) if at.tenant else None
     if at.tenant is None:
         yield refused(90002)
-    elif at.client is None:
+    elif at.client is None or (at.client.tenant not in ("", at.tenant.id) and not at.client.everybody):
         yield refused(700016)
     elif at.resource is None:
         yield refused(500011)
+    elif not at.client.may_ask(at.tenant, at.resource):
+        yield refused(65001)
     else:
         at.applications = Applications.of(at.resource, at.client)
         at.home = directory.tenants.get(wanted.account[0] if wanted.account else wanted.realm)

@@ -13,7 +13,9 @@ from tunneld.idp.graph.resource import Operation
 from tunneld.idp.provider import Provider, provider_of
 from tunneld.idp.tokens import Caller, verify_bearer
 from tunneld.policy.directory import DIRECTORY_API, Directory, Tenant, User
-from tunneld.policy.roles import Refuse, allowed
+from tunneld.policy.roles import Permit, Refuse, allowed, everybody_may
+
+_QUESTIONS = ("/getMemberObjects", "/getMemberGroups")  # sent by POST, and change nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +33,18 @@ class Call:
         """Verify the token and the operation's permission. Raises ApiError(401 or 403)."""
         provider = provider_of(request)
         call = cls(request, provider, verify_bearer(provider, request, DIRECTORY_API), operation, version)
+        if call.unconsented and operation.method != "GET" and not operation.path.endswith(_QUESTIONS):
+            # Some operations judge the user by themselves: owners, inviters. None of them is this client's to ask for.
+            raise ApiError(403, "Authorization_RequestDenied", "No administrator consented to this application.")
         if operation.permission:
             call.require(operation.permission)
         return call
+
+    @property
+    def unconsented(self) -> bool:
+        """Tell whether the client is an application that registered itself; it may read what everybody reads."""
+        client = self.directory.clients.get(self.caller.client_id)
+        return client is None or bool(client.tenant)
 
     @property
     def directory(self) -> Directory:
@@ -65,16 +76,25 @@ class Call:
 
     def may(self, permission: str, scope: str = "") -> bool:
         """Tell whether the caller has a permission, a step-up aside."""
-        return not isinstance(allowed(self.tenant, self.user, permission, scope), Refuse)
+        return not isinstance(self._verdict(permission, scope), Refuse)
 
     def require(self, permission: str, scope: str = "") -> None:
         """Raise ApiError(403) without the permission, and a claims challenge where it asks for a step-up first."""
-        verdict = allowed(self.tenant, self.user, permission, scope)
+        verdict = self._verdict(permission, scope)
         if isinstance(verdict, Refuse):
             raise ApiError(403, "Authorization_RequestDenied", f"Insufficient privileges. {verdict.sentence}")
         context = self.tenant.policy.roles.protected.get(permission)
         if context is not None and context not in self.caller.contexts:
             raise self._step_up(permission, context)
+
+    def _verdict(self, permission: str, scope: str) -> Permit | Refuse:
+        """Judge the user, and the client: what an application registered for itself has no administrator's consent.
+
+        It reads what everybody reads; roles and ownership of whoever signed in to it stay out of its reach.
+        """
+        if self.unconsented:
+            return Permit() if permission in everybody_may(self.tenant, self.user) else Refuse(permission, ())
+        return allowed(self.tenant, self.user, permission, scope)
 
     def _step_up(self, permission: str, context: str) -> ApiError:
         """Return the claims challenge of the Microsoft identity platform; it is sent to capable clients alone.
