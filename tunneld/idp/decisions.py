@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from starlette.requests import Request
 
 from tunneld.idp.answers import correlation_of
+from tunneld.idp.changes import ConflictError
 from tunneld.idp.evidence import HOME, Proved
 from tunneld.idp.guests.acceptance import accept
 from tunneld.idp.provider import Provider
@@ -51,7 +53,8 @@ async def decide(
         user_agent=request.headers.get("user-agent"), session_id=session.id if session else None, token_id=token_id,
     )
     if isinstance(outcome, Grant) and outcome.user.pending:  # both tenants suppress the prompt
-        await accept(provider, outcome.tenant, outcome.user, None, correlation_id=correlation_of(request))
+        with suppress(ConflictError):  # an administrator changes the guest right now; the next sign-in accepts
+            await accept(provider, outcome.tenant, outcome.user, None, correlation_id=correlation_of(request))
     return outcome
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from tunneld.policy.directory import Directory
 from tunneld.policy.kinds import KINDS
@@ -36,11 +37,19 @@ def view_all(directory: Directory, tenant_id: str, kind: str) -> Iterator[GraphO
 
 def fingerprint(value: GraphObject) -> str:
     """Return what changes whenever the object as shown changes: the opaque part of its ETag (RFC 9110 §8.8.3)."""
-    body = json.dumps(value.to_json(), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(body.encode()).hexdigest()[:32]
+    return _digest(value.to_json())
 
 
 def fingerprint_of(directory: Directory, ref: ObjectRef) -> str:
-    """Return the fingerprint of an object in its present form, "" when there is none."""
+    """Return the fingerprint of an object in its present form, "" when there is none.
+
+    What is never shown counts here: a password or an end of all sessions must not be lost to a write that was
+    made up before it. Without such members it is `fingerprint`.
+    """
     value = view(directory, ref.tenant_id, ref.kind, ref.id)
-    return "" if value is None else fingerprint(value)
+    return "" if value is None else _digest(value.stored())
+
+
+def _digest(document: Mapping[str, Any]) -> str:  # JSON
+    body = json.dumps(document, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(body.encode()).hexdigest()[:32]

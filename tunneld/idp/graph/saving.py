@@ -27,16 +27,20 @@ async def save(
 ) -> None:
     """Save changes together with their audit records. Raises ApiError for a contradiction, StaleError for a lost race.
 
-    `expected` holds the fingerprints of objects from which the changes were made up.
+    `expected` holds the fingerprints of objects from which the changes were made up. Without it they were made up just
+    now, and a write that comes in between is a conflict: nothing that somebody else wrote is ever undone unseen.
     """
     for ref, wanted in (expected or {}).items():
         if fingerprint_of(call.directory, ref) != wanted:
             raise StaleError  # noticed here it leaves no record of a failure: the caller tries again
+    as_made_up = {change.ref: fingerprint_of(call.directory, change.ref) for change in changes}
     try:
-        await call.provider.commit(changes, audits, correlation_id=call.correlation_id, expected=expected)
+        await call.provider.commit(changes, audits, correlation_id=call.correlation_id, expected=expected or as_made_up)
     except ConflictError as error:
-        if expected and error.conflict.rule in ("preconditionFailed", "concurrentChange"):
-            raise StaleError from None
+        if error.conflict.rule in ("preconditionFailed", "concurrentChange"):
+            if expected:
+                raise StaleError from None
+            raise ApiError(409, "concurrentChange", "The object is being changed by others. Try again.") from None
         raise refused(error.conflict) from None
 
 

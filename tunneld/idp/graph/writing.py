@@ -39,7 +39,11 @@ async def create_object(call: Call, row: ResourceType) -> Response:
     if draft.current is not None:
         raise ApiError(409, "objectExists", f"There is an object {key} already; PATCH changes it.", target=row.key)
     value = _judge(row, draft, {**_without(body, row.read_only), row.key: key, **_stamps(row, draft)})
-    await _commit(call, row, draft, value, Verb.CREATE)
+    try:
+        await _commit(call, row, draft, value, Verb.CREATE)
+    except StaleError:
+        message = "Somebody else created it, or what goes with it changed, at the same moment."
+        raise ApiError(409, "concurrentChange", message, target=row.key) from None
     headers = {"location": f"{call.root}{row.item_path.replace('{id}', key)}", "etag": etag(value)}
     return _object_answer(call, row, value, 201, headers)
 
@@ -138,7 +142,7 @@ def draft_of(call: Call, row: ResourceType, key: str) -> Draft:
 def judge(kind: str, document: Json) -> GraphObject:
     """Return the object that a document is. Raises ApiError(400)."""
     try:
-        value = KINDS[kind].model.model_validate_json(json.dumps(document))
+        value = KINDS[kind].model.model_validate_json(json.dumps(document), by_alias=True, by_name=False)
     except ValidationError as error:
         raise invalid(error) from None
     place = reinterpreted(document, value.to_json())
@@ -180,7 +184,9 @@ async def _commit(call: Call, row: ResourceType, draft: Draft, value: GraphObjec
             changes.append(tombstone(draft, row))
     changes += row.along(draft, value)
     activity = row.audit.of(verb, existed=draft.current is not None)
-    await save(call, changes, [written(call, row, draft, value, activity)], {ref: fingerprint_of(draft.directory, ref)})
+    # All of them were made up from what is there, the groups that somebody leaves included.
+    expected = {change.ref: fingerprint_of(draft.directory, change.ref) for change in changes}
+    await save(call, changes, [written(call, row, draft, value, activity)], expected)
 
 
 def _judge(row: ResourceType, draft: Draft, document: Json) -> GraphObject:

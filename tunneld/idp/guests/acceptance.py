@@ -11,6 +11,7 @@ from tunneld.idp.provider import Provider
 from tunneld.policy.directory import ExternalIdentity, ExternalState, SignInWay, Tenant, User
 from tunneld.policy.guests.invitation_object import Invitation
 from tunneld.policy.objects import Change, ObjectRef
+from tunneld.policy.views import fingerprint_of
 
 _CATEGORY = "UserManagement"
 
@@ -44,7 +45,9 @@ async def accept(
         AuditEntry("Redeem external user invite", _CATEGORY, tenant.id, who, (target,), service="Invited Users"),
         AuditEntry("Update user", _CATEGORY, tenant.id, who, (target,)),
     ]
-    await provider.commit(changes, records, correlation_id=correlation_id)
+    # An administrator may be disabling the same guest: made up from what is there now, or not at all.
+    expected = {change.ref: fingerprint_of(provider.directory, change.ref) for change in changes}
+    await provider.commit(changes, records, correlation_id=correlation_id, expected=expected)
 
 
 async def record_failure(
