@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 from typing import Annotated
 
 from pydantic import Field
@@ -31,9 +32,11 @@ from tunneld.policy.guests.governance import (
     removed_by,
 )
 from tunneld.policy.objects import Change, GraphObject, ObjectRef
-from tunneld.policy.views import fingerprint
+from tunneld.policy.roles import GLOBAL_ADMINISTRATOR, held_roles, roles_of
+from tunneld.policy.views import fingerprint, fingerprint_of
 
 MAX_DAYS = 3650
+_ATTEMPTS = 5
 _REVOKE = "microsoft.directory/users/invalidateAllRefreshTokens"
 _OFFBOARD = "microsoft.directory/users/disable"
 _READ_LOGS = "microsoft.directory/signInReports/allProperties/read"
@@ -55,8 +58,16 @@ async def revoke_sessions(call: Call) -> Response:
     Sign-ins that are older than this moment count no more, so nothing has to be looked for and nothing is missed.
     """
     user = _user(call)
-    change = Change(_ref(call, user), _signed_out(call, user, {}))
-    await save(call, [change], [_record(call, user, "Update StsRefreshTokenValidFrom Timestamp")])
+    for _ in range(_ATTEMPTS):
+        ref, seen = _ref(call, user), fingerprint_of(call.directory, _ref(call, user))
+        change = Change(ref, _signed_out(call, _user(call), {}))
+        try:
+            await save(call, [change], [_record(call, user, "Update StsRefreshTokenValidFrom Timestamp")], {ref: seen})
+        except StaleError:
+            continue  # an administrator changes the account at the same time: neither write may undo the other
+        break
+    else:
+        raise ApiError(409, "concurrentChange", "The user is being changed by others. Try again.")
     return JSONResponse({"@odata.context": f"{call.root}/$metadata#Edm.Boolean", "value": True})
 
 
@@ -65,6 +76,7 @@ async def offboard(call: Call) -> Response:
     user = _user(call)
     if user.oid == call.user.oid:
         raise ApiError(400, "ownAccount", "Nobody offboards themselves; ask another administrator.")
+    _leave_to_global(call, [user])
     taken, invitations = held_by(call.tenant, user.oid), _invitations(call.tenant, user.oid)
     changes = [
         Change(_ref(call, user), _signed_out(call, user, {"accountEnabled": False})),
@@ -112,6 +124,7 @@ async def apply_review(call: Call) -> Response:
         raise ApiError(409, "reviewApplied", "The review has been applied already.")
     call.require("microsoft.directory/users/delete")
     changes, records, gone = list[Change](), [], []
+    _leave_to_global(call, [user for oid in removed_by(review) if (user := call.tenant.users.get(oid)) is not None])
     for oid in removed_by(review):
         user = call.tenant.users.get(oid)
         if user is None or (user.home is None and user.external is None):
@@ -167,6 +180,16 @@ def _signed_out(call: Call, user: User, members: dict[str, object]) -> GraphObje
     # A sign-in in this very second may be the one that is to end, and nobody can sign in before the next one.
     since = {"sessionsValidFrom": call.provider.now() + 1}
     return written(call.directory, call.tenant.id, user.oid, {**members, **since})
+
+
+def _leave_to_global(call: Call, users: Iterable[User]) -> None:
+    """Leave those who hold a role to Global Administrators, as a change of the object does."""
+    if any(held_roles(call.tenant, user) for user in users) and (
+        GLOBAL_ADMINISTRATOR not in roles_of(call.tenant, call.user)
+    ):
+        raise ApiError(
+            403, "Authorization_RequestDenied", "Only a Global Administrator may take out somebody who holds a role."
+        )
 
 
 def _user(call: Call) -> User:

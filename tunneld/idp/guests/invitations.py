@@ -37,7 +37,7 @@ from tunneld.policy.guests.invitation_object import Invitation, InvitationReques
 from tunneld.policy.guests.names import default_display_name, guest_principal_name
 from tunneld.policy.guests.redemption import prompts
 from tunneld.policy.objects import Change, ObjectRef
-from tunneld.policy.roles import held_roles
+from tunneld.policy.roles import GLOBAL_ADMINISTRATOR, held_roles, roles_of
 
 _CATEGORY = "UserManagement"
 _SERVICE = "Invited Users"
@@ -159,12 +159,14 @@ def _internal(call: Call, inviter: User, request: InvitationRequest) -> _Plan:
         raise ApiError(404, "Request_ResourceNotFound", "There is no such user.")
     if not inviter.roles & ADMINISTRATORS:
         raise ApiError(403, "Authorization_RequestDenied", "Only a User Administrator may invite an internal user.")
+    _refuse_above(call, inviter, user)
     if user.home is not None or user.external is not None or user.external_state is not None:
         raise ApiError(400, "userExists", "The user is an external one already; resetRedemption changes the account.")
     address = request.invited_user_email_address
     document = {
         **guest_objects.mails(user, address), **guest_objects.pending(call.provider.clock()),
         **guest_objects.no_identity(call.tenant), **guest_objects.home_link(call.directory, address),
+        **_signed_out(call),
     }
     return _Plan(user.oid, document, "Invite internal user to B2B collaboration", False)
 
@@ -178,8 +180,7 @@ def _reset(call: Call, inviter: User, request: InvitationRequest) -> _Plan:
     if not inviter.roles & RESET_ROLES:
         needed = "Only a Helpdesk, User or Global Administrator may reset a redemption."
         raise ApiError(403, "Authorization_RequestDenied", needed)
-    if held_roles(call.tenant, user) and not inviter.roles & ADMINISTRATORS:
-        raise ApiError(403, "Authorization_RequestDenied", "The user holds directory roles; ask a User Administrator.")
+    _refuse_above(call, inviter, user)
     if user.home is None and user.external is None and user.external_state is None:
         raise ApiError(400, "notExternal", "The user signs in here; there is no redemption to reset.")
     address = request.invited_user_email_address
@@ -188,8 +189,22 @@ def _reset(call: Call, inviter: User, request: InvitationRequest) -> _Plan:
     document = {
         **guest_objects.mails(user, address), **guest_objects.pending(call.provider.clock()),
         **guest_objects.no_identity(call.tenant), **guest_objects.home_link(call.directory, address),
+        **_signed_out(call),
     }
     return _Plan(user.oid, document, "Invite external user with reset invitation status", False)
+
+
+def _refuse_above(call: Call, inviter: User, user: User) -> None:
+    """Leave who holds a role to Global Administrators: whoever accepts in their place has the role from then on."""
+    if held_roles(call.tenant, user) and GLOBAL_ADMINISTRATOR not in inviter.roles:
+        raise ApiError(
+            403, "Authorization_RequestDenied", "The user holds directory roles; ask a Global Administrator."
+        )
+
+
+def _signed_out(call: Call) -> dict[str, int]:
+    """End the sessions of the account that the object had until now: they could accept in the new one's place."""
+    return {"sessionsValidFrom": call.provider.now()}
 
 
 def _replaced(tenant: Tenant, oid: str) -> list[Change]:
@@ -254,7 +269,9 @@ def _name(user: User) -> str:
 
 def _visible(call: Call) -> list[Invitation]:
     values = call.tenant.objects.get("invitation", {}).values()
-    everything = bool({held.definition for held in held_roles(call.tenant, call.user)} & ADMINISTRATORS)
+    if call.unconsented:
+        return []  # their links are for those who sent them
+    everything = bool(roles_of(call.tenant, call.user) & ADMINISTRATORS)
     return [one for one in values if isinstance(one, Invitation) and (everything or one.inviter == call.user.oid)]
 
 
