@@ -21,7 +21,7 @@ from tunneld.idp.guests.personal import MAX_PASSWORD, MIN_PASSWORD, create_perso
 from tunneld.idp.guests.tickets import invitation_of
 from tunneld.idp.guests.ways import choice_for, may_use
 from tunneld.idp.pages import LOCKED, WRONG_CREDENTIALS
-from tunneld.policy.directory import SignInWay, User
+from tunneld.policy.directory import SignInWay, Tenant, User
 from tunneld.policy.guests.addresses import parse_address
 from tunneld.policy.guests.passcode import Guess
 from tunneld.policy.sign_in import MethodProof, PasswordProof
@@ -132,11 +132,16 @@ FIRST_FACTORS = {
 }
 
 
+def _mailbox(tenant: Tenant, guest: User, subject: _Subject) -> tuple[str, str]:
+    """Return what a code proves: this address of this guest, and none of the others that the object has."""
+    return tenant.id, f"{guest.oid} {subject.address}"
+
+
 async def _send(talk: Conversation, subject: _Subject, way: SignInWay) -> None:
     provider, tenant, guest = talk.provider, talk.errand.wanted.tenant, subject.guest
     if guest is None or not guest.enabled or not await _open(talk, subject, way):
         return
-    code = provider.passcodes.issue((tenant.id, guest.oid), provider.now())
+    code = provider.passcodes.issue(_mailbox(tenant, guest, subject), provider.now())
     if code is not None:
         await post(provider, passcode_letter(tenant, subject.address, code))
 
@@ -146,7 +151,9 @@ async def _judge(talk: Conversation, subject: _Subject, way: SignInWay) -> Guess
     provider, tenant, guest = talk.provider, talk.errand.wanted.tenant, subject.guest
     if guest is None or not await _open(talk, subject, way):
         return Guess.WRONG
-    guess = provider.passcodes.judge((tenant.id, guest.oid), talk.fields.get("code", "")[:64], provider.now())
+    guess = provider.passcodes.judge(
+        _mailbox(tenant, guest, subject), talk.fields.get("code", "")[:64], provider.now()
+    )
     if guess is not Guess.RIGHT:
         account = (tenant.id, guest.oid)
         proof = MethodProof("email", correct=False)

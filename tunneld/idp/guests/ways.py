@@ -26,7 +26,7 @@ async def choice_for(provider: Provider, tenant: Tenant, address: str) -> Choice
 
 
 async def may_use(provider: Provider, tenant: Tenant, guest: User, address: str, way: SignInWay) -> bool:
-    """Tell whether a guest signs in this way: the one they redeemed with, or one that redemption would choose.
+    """Tell whether a guest signs in this way: as they redeemed, at the same address, or as redemption would choose.
 
     Who redeemed with a passcode stays with it, whatever accounts they get later; where passcodes were switched off
     since, they have no way in until their redemption is reset.
@@ -35,4 +35,11 @@ async def may_use(provider: Provider, tenant: Tenant, guest: User, address: str,
         return False
     if guest.pending:
         return way in (await choice_for(provider, tenant, address)).ways
-    return guest.external is not None and guest.external.way is way
+    if guest.external is None or guest.external.way is not way:
+        return False
+    if way is SignInWay.MAIL:
+        return guest.external.subject.lower() == address
+    if way is SignInWay.PERSONAL:
+        found = await personal_account(provider, address)
+        return found is not None and found[0] == guest.external.subject
+    return True
