@@ -116,6 +116,11 @@ def verify_bearer(provider: Provider, request: Request, audience: str) -> Caller
     user = tenant.users.get(claims["oid"]) if tenant else None
     if tenant is None or user is None or not user.enabled:
         raise ApiError(403, "Authorization_RequestDenied", "The user does not exist or is disabled.")
+    # The API hears of revocations at once (continuous access evaluation); its tokens may live longer than a day.
+    home = provider.directory.user(user.home) if user.home is not None else user
+    since = max(user.sessions_valid_from, home.sessions_valid_from if home is not None else 0)
+    if home is None or not home.enabled or claims["iat"] < since:
+        raise ApiError(401, "InvalidAuthenticationToken", "The sign-in behind the token was revoked. Sign in again.")
     return Caller(
         tenant, user, claims["iat"], "cnf" in claims, frozenset(claims.get("acrs", ())),
         frozenset(claims.get("xms_cc", ())), claims["azp"],

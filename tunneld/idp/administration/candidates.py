@@ -76,7 +76,7 @@ async def read_model(request: Request, model: type[Model]) -> Model:
 def judged_as(model: type[Model], document: Json) -> Model:
     """Return a document as `model`. Raises ApiError(400)."""
     try:
-        return model.model_validate_json(json.dumps(document), strict=True)
+        return model.model_validate_json(json.dumps(document), strict=True, by_alias=True, by_name=False)
     except ValidationError as error:
         raise invalid(error) from None
 

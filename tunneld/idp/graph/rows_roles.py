@@ -112,7 +112,8 @@ async def _protect(known: Known, call: Call) -> Response:
     present = _action(call, _named(known, call))
     body = without_annotations(await read_json(call.request), frozenset())
     for name in sorted(body.keys() - {"authenticationContextId"}):
-        raise ApiError(400, "BadRequest", f"{name[:128]}: only authenticationContextId can be set.", target=name[:128])
+        shown = "".join(letter if letter.isprintable() else "?" for letter in name[:128])  # half a surrogate pair, too
+        raise ApiError(400, "BadRequest", f"{shown}: only authenticationContextId can be set.", target=shown)
     value = judge(PROTECTED.kind, {**present.to_json(), **body})
     changed = modified(present.to_json(), value.to_json())
     assert isinstance(value, ResourceAction)
