@@ -190,9 +190,11 @@ def _check(directory: Directory, tenant_id: str, value: GraphObject) -> Conflict
                         "Choose another name.", "userPrincipalName")
     if user.home is not None and user.external is not None:
         return Conflict("twoIdentities", "A user has one home at most.", "Remove one of them.", "identities")
-    if user.way is SignInWay.HERE and tenant.domains and user.upn.rpartition("@")[2] not in tenant.domains:
+    # Names lead to accounts across all tenants: a tenant without a domain must not take one of somebody else's.
+    domains = tenant.domains or (f"{tenant.name}.invalid",)
+    if user.way is SignInWay.HERE and user.upn.rpartition("@")[2] not in domains:
         return Conflict("domainNotVerified", f"{value.user_principal_name} is not in a domain of {tenant.name}.",
-                        f"Use one of: {', '.join(tenant.domains)}.", "userPrincipalName")
+                        f"Use one of: {', '.join(domains)}.", "userPrincipalName")
     if user.pending and user.way is SignInWay.HERE and user.password_hash is not None:
         return Conflict("pendingMember", "Only a user who signs in elsewhere can be pending.",
                         "Leave externalUserState out.", "externalUserState")
