@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.integration.idp.factors import Authenticator, add_passkey
 from tests.integration.idp.test_device_code import poll, start
 from tests.integration.idp.test_hostile import code_of
 from tests.integration.idp.world import (
@@ -243,3 +244,17 @@ async def test_signing_out_and_personal_accounts(browser: Browser) -> None:
     assert answer(await browser.authorize("common", prompt="none"))["error"] == "login_required"
     assert "AADSTS90002" in (await browser.authorize("consumers")).text
     assert (await browser.http.get("/consumers/v2.0/.well-known/openid-configuration")).status_code == 400
+
+
+async def test_a_passkey_tells_the_organization_as_well(carol: World) -> None:
+    """It names its owner after the page was shown; the answer is that of the owner's organization."""
+    authenticator = Authenticator()
+    await add_passkey(carol.browser(), authenticator)
+    browser = carol.browser()
+    page = await find_home(browser, await browser.authorize("common"), "carol@tailspin.example")
+    page = await browser.submit(page, "passkey", username="")
+    assert PageForm(page.text).fields["realm"] == TAILSPIN
+    redirect = answer(await browser.submit(page, "passkey_sign_in", credential=authenticator.get(page)))
+    assert redirect["iss"] == ISSUER
+    seen = claims((await browser.redeem("contoso", redirect["code"])).json()["access_token"])
+    assert (seen["tid"], seen["oid"]) == (CONTOSO, ALEX)

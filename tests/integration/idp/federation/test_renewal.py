@@ -223,9 +223,10 @@ async def test_a_published_certificate_alone_opens_nothing(world: World, publish
 
 
 async def test_who_is_away_meanwhile_need_not_start_again(world: World, publisher: Publisher) -> None:
-    """Two people are at the provider when it changes its certificate; both come back."""
-    browsers = [world.browser(), world.browser()]
+    """Three people are at the provider when it changes its certificate: two come back at once, one later."""
+    browsers, third = [world.browser(), world.browser()], world.browser()
     requests = [(await leave(browser))[1] for browser in browsers]
+    _, request = await leave(third)
     async with asyncio.TaskGroup() as group:
         tasks = [
             group.create_task(post(browser, proof(request, id=f"_{request}"), request))
@@ -234,8 +235,6 @@ async def test_who_is_away_meanwhile_need_not_start_again(world: World, publishe
     statuses = sorted(task.result().status_code for task in tasks)
     assert statuses[0] == 303  # the other came in the very moment of the look, or found it done
     assert len(renewals(world)) == 1
-    third = world.browser()
-    _, request = await leave(third)
     assert (await post(third, proof(request, id="_3"), request)).status_code == 303
 
 
