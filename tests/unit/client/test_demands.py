@@ -88,6 +88,7 @@ def test_what_cannot_be_met_is_shown_and_forgotten_in_time(demands: Demands, clo
     assert demands.waiting()
     demands.met("app")
     assert demands.waiting() == []
+    assert demands.wanted("app") == NOTHING, "the token that was just issued says nothing about the demand"
     clock.now += 1
     assert challenge(demands) is None
     assert demands.wanted("app") == C1
