@@ -158,7 +158,8 @@ def _put(directory: Directory, tenant_id: str, values: Mapping[str, GraphObject 
         elif (registered := clients.get(audience)) is not None and registered.tenant == tenant_id:
             del clients[audience]
     for value in values.values():
-        if isinstance(value, ApplicationObject):
+        # Who has the audience keeps it, so that the check meets them there and refuses the newcomer.
+        if isinstance(value, ApplicationObject) and value.audience not in applications:
             applications[value.audience] = compile_application(value)
             if value.redirections:  # the check has refused another client's id
                 clients.setdefault(value.audience, _client(tenant_id, value))

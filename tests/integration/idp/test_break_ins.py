@@ -20,11 +20,13 @@ from tests.integration.idp.world import (
     CONTOSO,
     FABRIKAM,
     PRIVATE_F,
+    VAULT,
     WIKI_F,
     WOODGROVE,
     Clock,
     PageForm,
     World,
+    answer,
     bearer,
     scope_of,
 )
@@ -93,6 +95,21 @@ async def test_a_tenant_takes_no_client_from_another(scene: Scene) -> None:
     body = {"displayName": "x", "appId": client}
     assert error(await scene.admin.send("POST", APPLICATIONS, body)) == (409, "appIdTaken")
     assert scene.world.provider.directory.clients[client] == registered
+
+
+@pytest.mark.parametrize("of_the_document", [True, False])
+async def test_an_owner_makes_no_other_application_their_own(scene: Scene, of_the_document: bool) -> None:
+    secret = VAULT
+    if not of_the_document:
+        secret = (await scene.admin.send("POST", APPLICATIONS, {"displayName": "Secret"})).json()["id"]
+    mine = (await scene.admin.send("POST", APPLICATIONS, {"displayName": "Bob's", "owners": [BOB]})).json()["id"]
+    bob = scene.member(BOB)
+    moved = await bob.send("PATCH", f"{APPLICATIONS}/{mine}", {"appId": secret, "assignments": {"users": [BOB]}})
+    assert error(moved) == (409, "appIdTaken")
+    signed_in = await scene.world.browser().sign_in("contoso", user="bob@contoso.example", scope=scope_of(secret))
+    assert answer(signed_in)["error"] == "access_denied"
+    assert (await bob.send("PATCH", f"{APPLICATIONS}/{mine}", {"appId": BOB})).status_code == 204
+    assert (await scene.admin.send("PATCH", f"{APPLICATIONS}/{secret}", {"displayName": "Renamed"})).status_code == 204
 
 
 async def registered(scene: Scene, audience: str = "AzureADMyOrg") -> str:
