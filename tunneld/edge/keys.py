@@ -30,6 +30,12 @@ class KeyDocument(bytes):
     max_age_s: float | None = None
 
 
+def max_age_of(cache_control: str) -> float | None:
+    """Return the `max-age` of a Cache-Control field in seconds; None without one that can be read."""
+    found = _MAX_AGE.search(cache_control)
+    return float(found[1]) if found is not None else None
+
+
 class KeyCache:
     """Keys by id: those of the last good document, while it is young enough.
 
@@ -153,8 +159,7 @@ def https_fetch(url: str, *, trust: Path, timeout_s: float) -> Fetch:
                     if len(body) > MAX_DOCUMENT:
                         raise StreamError(Reason.IDP_UNREACHABLE, f"{url} is larger than {MAX_DOCUMENT} bytes")
                 document = KeyDocument(body)
-                found = _MAX_AGE.search(response.headers.get("cache-control", ""))
-                document.max_age_s = float(found[1]) if found is not None else None
+                document.max_age_s = max_age_of(response.headers.get("cache-control", ""))
                 return document
         except (httpx.HTTPError, TimeoutError) as error:
             raise StreamError(Reason.IDP_UNREACHABLE, f"{url}: {type(error).__name__}: {error}") from None

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from tests.support.tokens import key_set, public_jwk
-from tunneld.edge.keys import ABSENT_S, KeyCache, KeyDocument
+from tunneld.edge.keys import ABSENT_S, KeyCache, KeyDocument, max_age_of
 from tunneld.edge.settings import KeysSection
 from tunneld.model.errors import StreamError, TokenError
 from tunneld.model.reasons import Reason
@@ -217,3 +217,16 @@ async def test_the_issuers_age_of_a_document_shortens_the_pause(age: float | Non
     keys = KeyCache(fetch, KeysSection())
     assert await keys.refresh()
     assert keys.pause_s == pause
+
+
+@pytest.mark.parametrize(
+    ("field", "age"),
+    [
+        ("public, max-age=300", 300.0), ("max-age=0", 0.0), ("MAX-AGE=5 , public", 5.0), ("", None), ("no-store", None),
+        ("s-maxage=9", None), ("max-age=-1", None), ("max-age=1e9", None), ("max-age=" + "9" * 99, None),
+        ('x="max-age=1"', None), ("max-age", None),
+    ],
+)
+def test_what_cannot_be_read_leaves_our_own_pace(field: str, age: float | None) -> None:
+    """A header of another form, or a number that nobody means, says nothing."""
+    assert max_age_of(field) == age
