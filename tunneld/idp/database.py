@@ -64,6 +64,7 @@ class Database:
             raise DocumentError(where, "", "the driver is missing", "pip install 'tunneld[postgresql]'") from None
         if parsed.get_backend_name() == "sqlite":
             event.listen(engine.sync_engine, "connect", _durable)
+            event.listen(engine.sync_engine, "invalidate", _let_go)
         try:
             async with engine.connect() as connection:
                 await connection.run_sync(schema.create_all)
@@ -145,6 +146,15 @@ def _make_private(path: str) -> None:
         Path(path).chmod(0o600)
     except OSError as error:
         raise DocumentError(path, "", str(error.strerror), "the state database") from None
+
+
+def _let_go(connection: Any, _record: object, _error: object) -> None:  # the driver's own connection type
+    """Roll back before a connection is closed of which a caller was cancelled.
+
+    SQLite keeps a closed connection, and its lock, while a cursor of it lives (sqlite.org/c3ref/close.html); the one
+    in the cancelled call lives until the collector comes by.
+    """
+    connection.run_async(lambda driver: driver.rollback())
 
 
 def _durable(connection: Any, _record: object) -> None:  # the driver's own connection type

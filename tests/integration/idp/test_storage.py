@@ -164,7 +164,7 @@ async def test_a_second_writer_is_noticed(stored: World) -> None:
 async def test_a_write_that_was_cut_off_is_read_back(stored: World) -> None:
     """Whichever moment it is cancelled at: what is in force afterwards is what is stored."""
     provider = provider_of(stored)
-    for number in range(1, 25):
+    for number in range(1, 60):
         task = asyncio.ensure_future(pair_commit(provider, number))  # noqa: TID251 - cancelled from outside on purpose
         for _ in range(number):
             await asyncio.sleep(0)
