@@ -56,6 +56,14 @@ class _Client(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(b"back at the program")
 
+    def do_POST(self) -> None:
+        """Show what was posted, for the answers that come as a form."""
+        posted = self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(200)
+        self.send_header("content-type", "text/plain")
+        self.end_headers()
+        self.wfile.write(b"posted: " + posted)
+
     def log_message(self, *args: object) -> None:
         """Say nothing."""
 
