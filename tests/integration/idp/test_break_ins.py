@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.integration.idp.factors import Authenticator, add_passkey
 from tests.integration.idp.graph.admin import Admin, administrator, error, give_role
 from tests.integration.idp.guests.people import DANA, DANA_MAIL, STRANGER, Scene
 from tests.integration.idp.world import (
@@ -218,6 +219,18 @@ async def test_an_old_session_does_not_accept_in_the_place_of_the_new_address(sc
     page = PageForm((await browser.http.get("/contoso/myapps")).text)
     assert "consent" not in page.buttons
     assert "sign_in" in page.buttons
+
+
+async def test_a_passkey_ends_where_somebody_is_invited_to_sign_in_elsewhere(scene: Scene) -> None:
+    authenticator = Authenticator()
+    await add_passkey(scene.world.browser(), authenticator, "bob@contoso.example")
+    for expected in (True, False):
+        person = scene.world.browser()
+        page = await person.submit(await person.authorize("contoso"), "passkey")
+        done = await person.submit(page, "passkey_sign_in", credential=authenticator.get(page))
+        assert ("code=" in done.headers.get("location", "")) is expected
+        await scene.invite(STRANGER, invitedUser={"id": BOB})
+    assert "not recognized" in done.text
 
 
 async def at_once(*requests: Coroutine[Any, Any, httpx.Response]) -> list[int]:

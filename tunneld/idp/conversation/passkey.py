@@ -9,7 +9,7 @@ from tunneld.idp.conversation.turns import Conversation
 from tunneld.idp.credentials import PASSKEY, Registered
 from tunneld.idp.passkeys import assertion_options, offered, registration_options, signer
 from tunneld.idp.sessions import CSRF_COOKIE
-from tunneld.policy.directory import ObjectKey
+from tunneld.policy.directory import ObjectKey, SignInWay
 from tunneld.policy.sign_in import MethodProof
 
 NOT_RECOGNIZED = "That passkey was not recognized. Try again, or sign in another way."
@@ -25,6 +25,9 @@ async def take_sign_in(talk: Conversation) -> Response:
     """Judge a passkey as the first factor; with the person verified by the authenticator it is also the second."""
     challenge = finish(talk, Purpose.SIGN_IN, None)
     owner = await signer(talk.provider, challenge, talk.fields.get("credential", "")) if challenge else None
+    user = talk.provider.directory.user(owner) if owner is not None else None
+    if user is None or user.way is not SignInWay.HERE or user.external_state is not None:
+        owner = None  # whoever was invited to sign in elsewhere keeps no key of the time before
     return await talk.proven(owner, MethodProof(PASSKEY, owner is not None), typed="", wrong=NOT_RECOGNIZED)
 
 
