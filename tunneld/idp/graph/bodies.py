@@ -76,14 +76,16 @@ def annotations_of(model: type[BaseModel]) -> frozenset[str]:
 def invalid(error: ValidationError) -> ApiError:
     """Return the answer to a document that its model refused: each fault with its member."""
     faults = error.errors(include_url=False, include_input=False, include_context=False)
-    details = [
-        {"code": "invalidValue" if fault["type"] != "extra_forbidden" else "unknownMember",
-         "target": _place(fault["loc"]), "message": _sentence(fault["msg"])}
-        for fault in faults[:MAX_FAULTS]
-    ]
+    details = [_fault(fault["type"], fault["loc"], fault["msg"]) for fault in faults[:MAX_FAULTS]]
     first = details[0]
     message = f"{first['target']}: {first['message']}" if first["target"] else first["message"]
     return ApiError(400, _MISTAKE, message, target=first["target"], details=details)
+
+
+def _fault(kind: str, place: tuple[int | str, ...], message: str) -> dict[str, str]:
+    if kind == "extra_forbidden":
+        return {"code": "unknownMember", "target": _place(place), "message": "there is no such member"}
+    return {"code": "invalidValue", "target": _place(place), "message": _sentence(message)}
 
 
 def reinterpreted(given: Any, understood: Any, place: str = "") -> str | None:  # JSON of any shape
