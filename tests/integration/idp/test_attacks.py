@@ -25,7 +25,7 @@ def provider() -> Any:
     for tenant in (TENANT, OTHER_TENANT):
         names = ("first", "bare") if tenant == TENANT else ("concrete",)
         ring._tenants[tenant] = TenantKeys(public={name: rsa_key(name).public_key() for name in names})
-    user = SimpleNamespace(enabled=True)
+    user = SimpleNamespace(enabled=True, home=None, sessions_valid_from=0)
     tenants = {TENANT: SimpleNamespace(users={USER: user})}
     return SimpleNamespace(
         keys=ring, base_url=BASE, now=lambda: NOW, directory=SimpleNamespace(tenants=tenants)

@@ -15,7 +15,10 @@ import httpx
 import pytest
 
 from tests.integration.idp.factors import TERMS, policy
+from tests.integration.idp.graph.admin import Admin, give_role
 from tests.integration.idp.world import (
+    ALEX,
+    BOB,
     CALLBACK,
     ENROLMENT_SCOPE,
     PASSWORD,
@@ -126,6 +129,16 @@ async def unbound_token_after_its_end(site: Site) -> httpx.Response:
     return await site.world.browser().http.get("/v1.0/me/tenants", headers=bearer(token))
 
 
+async def unbound_token_after_signing_out_everywhere(site: Site) -> httpx.Response:
+    token = (await site.browser.signed_in("contoso"))["access_token"]
+    site.world.clock.now += 1
+    await give_role(site.world, "Global Administrator", oid=BOB)
+    admin = await Admin.sign_in(site.world, user="bob@contoso.example")
+    done = await admin.send("POST", f"/v1.0/users/{ALEX}/revokeSignInSessions")
+    assert done.is_success, done.text
+    return await site.world.browser().http.get("/v1.0/me/tenants", headers=bearer(token))
+
+
 async def certificate_for_a_thief_later(site: Site) -> httpx.Response:
     """What binds a key to somebody is made out of a token of these minutes only."""
     token = (await site.browser.signed_in("contoso", scope=ENROLMENT_SCOPE))["access_token"]
@@ -170,6 +183,8 @@ ROWS = (
     Row("the newest of a line whose old token came back", "A18", newest_after_refresh_twice, 50173),
     Row("an unbound token from another device", "A18", unbound_token_elsewhere, "answered"),
     Row("an unbound token after its end", "A18", unbound_token_after_its_end, "InvalidAuthenticationToken"),
+    Row("an unbound token after its user was signed out everywhere", "A18", unbound_token_after_signing_out_everywhere,
+        "InvalidAuthenticationToken"),
     Row("a certificate out of an older token", "A18", certificate_for_a_thief_later, "token_not_fresh"),
     Row("a code at another tenant", "A20", redeemed("fabrikam"), 700005),
     Row("a code of a tenant under a shared name", "A20", redeemed("common"), 700005),
