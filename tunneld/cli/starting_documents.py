@@ -26,6 +26,11 @@ forwarding_profiles = ["profile.toml"]
 # consent_required = false
 # Ids of signing keys that must not be trusted any more.
 # withdrawn_keys = []
+# The cloud that the tenant lives in, and whether it has the licence for Conditional Access.
+# cloud = "microsoftonline.com"
+# has_p1 = true
+# Policies and other objects by kind, each as the admin API would be sent it; what the API writes lies over them.
+# objects = { crossTenantAccessDefault = [{ inboundTrust = { isMfaAccepted = true } }] }
 
 [[tenants.applications]]
 # The application's id is the audience of its tokens; the profile's rules refer to it.
@@ -52,8 +57,16 @@ password_hash = "$password_hash"
 groups = ["staff"]
 # "active", "disabled" or "pending" (invited, not redeemed yet).
 state = "active"
+# Roles over the whole tenant, by name or id. Who administers the tenant over the API needs "Global Administrator".
+# roles = []
+# Mail addresses, and what policies and profiles may ask about, by Graph's names (department, jobTitle, ...).
+# mail = "user@mail.example"
+# other_mails = []
+# attributes = { department = "Sales" }
 # An external user has a home in another tenant of this document instead of a password:
 # home = { tenant = "partner", oid = "their object id or UPN there" }
+# One from outside all tenants signs in by "mail", "federation", "social" or a "personal" account:
+# external = { way = "mail", issuer = "mail", subject = "guest@mail.example" }
 
 # Further public clients besides the daemon, which is always known:
 # [[clients]]

@@ -43,6 +43,10 @@ ca = "certs/bundle.pem"
 # user = "app"
 # password = "choose one"
 
+# The organization that owns this machine or network names its policy about accounts of others, tenant id and policy id:
+# [tenant_restrictions]
+# policy = "00000000-0000-4000-8000-000000000000:00000000-0000-4000-8000-000000000000"
+
 [refresh]
 # Seconds between two looks for tenants that invited the user; unused while guest access is off.
 # discovery_s = 300.0
@@ -132,6 +136,8 @@ id = "$tenant_id"
 issuer = "https://127.0.0.1:$idp_port/$tenant_id/v2.0"
 jwks_url = "https://127.0.0.1:$idp_port/$tenant_id/discovery/v2.0/keys"
 trust = "certs/idp/ca.pem"
+# Where it judges tenant restrictions, for connections that name a policy. Left out: those are refused.
+restrictions_url = "https://127.0.0.1:$idp_port/$tenant_id/tunnel/v1/restrictions"
 # The authority that signs users' certificates, and the edge's own certificate and key.
 client_ca = "certs/$tenant/ca.pem"
 certificate = "certs/$tenant/edge.pem"
@@ -161,10 +167,20 @@ key = "certs/idp/idp.key"
 directory = "directory.toml"
 # SQLite file of sessions and grants. Signing keys and records lie beside it.
 state = "state/idp.sqlite"
+# A PostgreSQL server instead of that file; records and keys still lie beside it.
+# database = "postgresql://tunneld@localhost/tunneld"
+# The edges' records of flows (records in edge.toml), for the traffic log of the admin API.
+# traffic_logs = []
+# Reverse proxies whose X-Forwarded-For is believed: addresses or networks.
+# trusted_proxies = []
+# Only for tests: whoever signs in may name place and risk in x-simulated-address, -country and -risk.
+# trust_simulation_headers = false
 
 [lifetimes]
 # Seconds. An access token lives a random time between the two.
 # access_token = [3600, 5400]
+# The same for clients that handle claims challenges; it wants edges that hear of revocations. Default: as all others.
+# continuous_access_token = [72000, 100800]
 # The browser's session, a refresh token, a client certificate (at most 8 hours), a device code.
 # session = 1209600
 # refresh_token = 7776000
@@ -173,4 +189,14 @@ state = "state/idp.sqlite"
 # How long a signing key signs, and how long it is published before that.
 # key = 2592000
 # key_ahead = 86400
+# How long sign-in and audit records are kept.
+# log = 2592000
+
+[federation]
+# Hosts outside that may be asked: identity providers of partners, connectors of user flows. None: nothing outside is.
+# hosts = []
+# Authorities that may vouch for them (the system's), a DNS server for TXT records (the system's), seconds to answer.
+# trust = "certs/outside.pem"
+# resolver = "127.0.0.1:5353"
+# timeout_s = 5.0
 """
