@@ -11,8 +11,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from tunneld.idp.answers import RequestError, correlation_of, oauth_error
-from tunneld.idp.database import DatabaseAwayError
 from tunneld.idp.conversation.home_realm import shared_name
+from tunneld.idp.database import DatabaseAwayError
 from tunneld.idp.decisions import Wanted, decide, judge, session_question
 from tunneld.idp.forms import read_form, required
 from tunneld.idp.grants import CODE_LIFETIME_S, CodeGrant, DeviceGrant, DeviceState
