@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from tunneld.model.reasons import Reason
-from tunneld.policy.conditional_access.outcome import AccessVerdict, Interaction, Task
+from tunneld.policy.conditional_access.outcome import AccessVerdict, Interaction
 from tunneld.policy.cross_tenant.matching import Applications
 from tunneld.policy.directory import Client, Directory, ObjectKey, Resource, Tenant, User
 from tunneld.policy.facts import AccessPath, SessionFacts, Surroundings
@@ -126,11 +126,6 @@ class Deny:
     def unproven(self) -> bool:
         """Tell whether the proof itself was the problem, so that proving it again may help."""
         return bool(self.trace) and self.trace[-1].step == "S3"
-
-    @property
-    def needs_consent(self) -> bool:
-        """Tell whether accepting the invitation would turn this into a grant."""
-        return self.interaction is not None and self.interaction.task is Task.REDEMPTION
 
 
 @dataclass(slots=True)

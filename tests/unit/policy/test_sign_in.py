@@ -22,6 +22,7 @@ from tests.unit.policy.documents import (
     profile,
 )
 from tunneld.model.reasons import Reason
+from tunneld.policy.conditional_access.outcome import Task
 from tunneld.policy.directory import DAEMON_CLIENT, DIRECTORY_API, ENROLMENT_API, Assignments, Directory
 from tunneld.policy.sign_in import Deny, Grant, PasswordProof, SessionProof, SignInRequest, evaluate
 
@@ -71,7 +72,7 @@ def test_first_refusal_in_the_fixed_order(
     assert outcome.refusal.description.startswith(f"AADSTS{code}: ")
     assert outcome.unproven == (step == "S3")
     assert outcome.authenticated == (step > "S3")
-    assert outcome.needs_consent == (code == 50014)
+    assert (outcome.interaction is not None and outcome.interaction.task is Task.REDEMPTION) == (code == 50014)
 
 
 @pytest.mark.parametrize(

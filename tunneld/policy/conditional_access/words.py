@@ -21,7 +21,6 @@ EVERY_PLATFORM = "all"
 EVERY_CLIENT = "all"
 REGISTER_SECURITY = "urn:user:registersecurityinfo"
 REGISTER_DEVICE = "urn:user:registerdevice"
-USER_ACTIONS = frozenset({REGISTER_SECURITY, REGISTER_DEVICE})
 
 # Application ids that Microsoft publishes for the members of its two groups of applications.
 OFFICE_365_IDS = frozenset({

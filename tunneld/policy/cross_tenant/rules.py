@@ -21,7 +21,7 @@ from tunneld.policy.cross_tenant.documents import (
     TargetConfiguration,
 )
 from tunneld.policy.cross_tenant.effective import PERSONAL_TENANT, AccessType
-from tunneld.policy.cross_tenant.words import ALL_APPLICATIONS, ALL_USERS, GUID, SUITES, TargetType
+from tunneld.policy.cross_tenant.words import ALL_APPLICATIONS, ALL_USERS, SUITES, TargetType
 from tunneld.policy.directory import Directory, Tenant
 from tunneld.policy.objects import Conflict, GraphObject
 
@@ -58,20 +58,6 @@ def check_synchronization(directory: Directory, tenant_id: str, value: GraphObje
         return None
     mend = "Add the organization to the partners first."
     return Conflict("partnerNotFound", f"{value.tenant_id} is no partner.", mend, "tenantId")
-
-
-def partner_id(directory: Directory, tenant: Tenant, text: str) -> str | Conflict:
-    """Return the tenant that an organization to add is named by: an id, or a verified domain in the same cloud."""
-    wanted = text.strip().lower()
-    if GUID.fullmatch(wanted):
-        return wanted
-    found = next((each for each in directory.tenants.values() if wanted in each.domains), None)
-    mend = "Use the tenant id of the organization."
-    if found is None:
-        return Conflict("organizationNotFound", f"No organization has the domain {wanted!r}.", mend, "tenantId")
-    if not same_cloud(found, tenant):
-        return Conflict("domainInAnotherCloud", f"{wanted} is in another cloud.", mend, "tenantId")
-    return found.id
 
 
 def _default_conflicts(tenant: Tenant, value: AccessDefault) -> Conflicts:

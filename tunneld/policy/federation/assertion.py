@@ -19,7 +19,6 @@ IMMUTABLE_ID = "http://schemas.microsoft.com/LiveID/Federation/2008/05/Immutable
 METHODS = "http://schemas.microsoft.com/claims/authnmethodsreferences"
 # Microsoft Learn, "Federated identity provider satisfies MFA": the value by which a provider says that it did.
 MULTIPLE = "http://schemas.microsoft.com/claims/multipleauthn"
-PERSISTENT = "urn:oasis:names:tc:SAML:2.0:nameid-format:persistent"
 MAX_ATTRIBUTES = 400
 
 _DATE = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.[0-9]{1,9})?Z")

@@ -25,7 +25,6 @@ from tunneld.policy.federation.configuration import (
 from tunneld.policy.objects import Conflict, GraphObject, ObjectKind
 
 KIND = "identityProvider"
-HIDDEN_SECRET = "******"  # what Graph shows where a secret is set
 
 _TYPES = {"google": "Google", "facebook": "Facebook", "openidconnect": "OpenIdConnect"}
 # The issuers that these services publish in their discovery documents.

@@ -18,7 +18,6 @@ from tunneld.policy.directory import Directory, Tenant
 from tunneld.policy.directory_document import Guid
 from tunneld.policy.objects import Conflict, GraphObject, ObjectKind
 
-CYCLE_S = 40 * 60  # the product's cycle
 MAX_SCOPE = 10_000  # users or groups assigned to one job; more is a filter
 _DURATION = re.compile(r"PT(?=\d)(?:(\d{1,3})H)?(?:(\d{1,4})M)?(?:(\d{1,5})S)?")  # ISO 8601, hours to seconds
 

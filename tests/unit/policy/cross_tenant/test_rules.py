@@ -10,7 +10,6 @@ import pytest
 from tests.support.access_oracle import everything
 from tests.support.access_world import BARE, HOME, OTHER, RESOURCE, UNKNOWN, change, changes_of, directory_of
 from tunneld.policy.cross_tenant.effective import PERSONAL_TENANT
-from tunneld.policy.cross_tenant.rules import partner_id
 from tunneld.policy.directory import Directory
 from tunneld.policy.objects import Change, Conflict, ObjectRef
 from tunneld.policy.overlay import change_directory, put_objects
@@ -209,15 +208,3 @@ def test_synchronization_template(level: str, member: bool) -> None:
         partners = found.tenants[RESOURCE].policy.cross_tenant.partners
         assert partners[HOME].user_sync_allowed == (member and level != "none")
         assert not partners[OTHER].user_sync_allowed
-
-
-def test_an_organization_is_added_by_id_or_domain(two_clouds: Directory) -> None:
-    """A domain names a tenant of the same cloud; an id names any."""
-    tenant = two_clouds.tenants[RESOURCE]
-    assert partner_id(two_clouds, tenant, " HOME.example ") == HOME
-    assert partner_id(two_clouds, tenant, OTHER.upper()) == OTHER
-    assert partner_id(two_clouds, tenant, UNKNOWN) == UNKNOWN
-    for text, rule in (("other.example", "domainInAnotherCloud"), ("nowhere.example", "organizationNotFound")):
-        found = partner_id(two_clouds, tenant, text)
-        assert isinstance(found, Conflict)
-        assert found.rule == rule
