@@ -154,11 +154,15 @@ class TenantCredentials:
     def certificate_expires_at(self) -> float | None:
         return self._enrolment.expires_at if self._enrolment else None
 
-    async def sign_in(self, ask: Ask | None, *, seconds: float) -> None:
-        """Make sure that this tenant knows us: by what we hold, else silently, else by a page if there is `ask`."""
+    async def sign_in(self, ask: Ask | None, *, seconds: float, fresh: bool = False) -> None:
+        """Make sure that this tenant knows us: by what we hold, else silently, else by a page if there is `ask`.
+
+        `fresh` asks the provider whatever we hold, so that a policy that changed is met now and not when tokens end.
+        An outage of the provider is no refusal: what we hold stays good then.
+        """
         async with self._lock:
             try:
-                await self._sign_in_silently()
+                await (self._sign_in_anew() if fresh else self._sign_in_silently())
             except Denied as denied:
                 if denied.reason is not Reason.INTERACTION_REQUIRED or ask is None:
                     raise
@@ -176,6 +180,18 @@ class TenantCredentials:
             await self._fetch(key)
         else:
             await self._authorize_silently()
+
+    async def _sign_in_anew(self) -> None:
+        key = TokenKey(DIRECTORY, bound=False)
+        self.tokens.forgive(key)
+        held = self.tokens.get(key)
+        try:
+            await (self._fetch(key) if self.refresh_token is not None else self._authorize_silently())
+        except Denied as denied:
+            if denied.reason is not Reason.IDP_UNREACHABLE or held is None:
+                raise
+        else:
+            self.tokens.drop_bound()  # each is judged by itself, for an application or a channel
 
     async def enrol(self) -> None:
         """Make sure that there is a certificate with life in it, for the key that our tokens are bound to."""

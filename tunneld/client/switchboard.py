@@ -195,7 +195,7 @@ class Switchboard:
         tenant = prepared.tenant
         credentials = self._identity.credentials(tenant.id)
         if step.kind is StepKind.SIGN_IN:
-            await credentials.sign_in(ask, seconds=self._interaction_s)
+            await credentials.sign_in(ask, seconds=self._interaction_s, fresh=True)
         elif step.kind is StepKind.FETCH_PROFILE:
             prepared.profile = await self._profiles.fetch(tenant, all_channels=self._all_channels(tenant))
         elif step.kind is StepKind.ENROL:

@@ -70,6 +70,10 @@ class TokenCache:
         """Forget a remembered refusal, so that the issuer is asked again."""
         self._denials.pop(key, None)
 
+    def drop_bound(self) -> None:
+        """Forget the tokens for channels and applications, so that each is asked for again when it is wanted."""
+        self._tokens = {key: token for key, token in self._tokens.items() if not key.bound}
+
     def due(self) -> list[TokenKey]:
         """Return the tokens in use that are past three quarters of their life; forget those that ended."""
         now = self._now()

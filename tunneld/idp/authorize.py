@@ -110,7 +110,8 @@ def authorization_errand(
     def refuse(denied: Deny) -> Response:
         refused = denied.refusal
         if refused.error == "invalid_grant":  # a word of the token endpoint; here it is one of these two
-            refused = replace(refused, error="login_required" if denied.unproven else "access_denied")
+            again = denied.unproven or denied.interaction is not None
+            refused = replace(refused, error="login_required" if again else "access_denied")
         response = reply.refusal(refused)
         if denied.code == 50173:
             clear_session(response)

@@ -86,6 +86,7 @@ def object_in_tenant(at: Progress) -> Findings:
     if present is not None and not present.enabled:
         yield refused(50057)
     elif present and isinstance(proof, SessionProof) and proof.authenticated_at < present.sessions_valid_from:
+        at.interaction = Interaction(Task.SIGN_IN)  # what was revoked is the past; signing in again is a new session
         yield refused(50173)
     elif at.path in _WITHOUT_OBJECT:
         at.user = visitor(at.home, at.home_user)
