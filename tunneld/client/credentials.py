@@ -158,7 +158,6 @@ class TenantCredentials:
         """Make sure that this tenant knows us: by what we hold, else silently, else by a page if there is `ask`.
 
         `fresh` asks the provider whatever we hold, so that a policy that changed is met now and not when tokens end.
-        An outage of the provider is no refusal: what we hold stays good then.
         """
         async with self._lock:
             try:
@@ -184,14 +183,8 @@ class TenantCredentials:
     async def _sign_in_anew(self) -> None:
         key = TokenKey(DIRECTORY, bound=False)
         self.tokens.forgive(key)
-        held = self.tokens.get(key)
-        try:
-            await (self._fetch(key) if self.refresh_token is not None else self._authorize_silently())
-        except Denied as denied:
-            if denied.reason is not Reason.IDP_UNREACHABLE or held is None:
-                raise
-        else:
-            self.tokens.drop_bound()  # each is judged by itself, for an application or a channel
+        await (self._fetch(key) if self.refresh_token is not None else self._authorize_silently())
+        self.tokens.drop_bound()  # each is judged by itself, for an application or a channel
 
     async def enrol(self) -> None:
         """Make sure that there is a certificate with life in it, for the key that our tokens are bound to."""
