@@ -152,7 +152,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run what was asked for and return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--short", action="store_true", help="a few minutes; results go to bench/results/latest")
-    parser.add_argument("--gate", action="store_true", help="fail when a ratio is more than 40 % worse than committed")
+    parser.add_argument("--gate", action="store_true", help="fail when a ratio is more than 40 %% worse than committed")
     parser.add_argument("--baseline", action="store_true", help="make this short run the one to compare with")
     parser.add_argument("--only", help=f"comma-separated choice of {', '.join(BENCHMARKS)}")
     chosen = parser.parse_args(arguments)

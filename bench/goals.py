@@ -87,6 +87,12 @@ def decisions_goals(result: Row) -> Iterator[Goal]:
                result["growth"]["decision_us"], "times")
 
 
+def tokens_goals(result: Row) -> Iterator[Goal]:
+    """Yield the goal of admission with a warm cache."""
+    name = "admission of a flow, token and key at hand"
+    yield Goal(name, result["goal_admission_us"], None, result["admission_us"], "µs")
+
+
 def goal_table(goals: list[Goal]) -> str:
     """Return the goals as a table, and in a sentence what was missed and by how much."""
     missed = [

@@ -9,12 +9,21 @@ from pathlib import Path
 from bench import results
 from bench.classify import classify_table
 from bench.decisions import decisions_table
-from bench.goals import Goal, classify_goals, decisions_goals, forward_goals, goal_table, switch_goals
+from bench.goals import (
+    Goal,
+    classify_goals,
+    decisions_goals,
+    forward_goals,
+    goal_table,
+    switch_goals,
+    tokens_goals,
+)
 from bench.headlines import Row
 from bench.switch import switch_table
 from bench.tables import cost_table, idle_table, pace_table, profile_table, ratio_table, system_table
+from bench.tokens import tokens_table
 
-RESULTS = ("forward", "switch", "classify", "decisions", "profile")
+RESULTS = ("forward", "switch", "classify", "decisions", "tokens", "profile")
 README = results.BENCH / "README.md"
 NOTHING = "_Not measured yet._"
 
@@ -33,11 +42,12 @@ def fill(text: str, blocks: Mapping[str, str]) -> str:
 
 def blocks(found: Mapping[str, Row | None]) -> dict[str, str]:
     """Return every generated part, from the results that there are."""
-    forward, switch, classify, decisions, profile = (found.get(name) for name in RESULTS)
+    forward, switch, classify, decisions, tokens, profile = (found.get(name) for name in RESULTS)
     goals: list[Goal] = []
     goals += forward_goals(forward) if forward else []
     goals += classify_goals(classify) if classify else []
     goals += decisions_goals(decisions) if decisions else []
+    goals += tokens_goals(tokens) if tokens else []
     goals += switch_goals(switch) if switch else []
     return {
         "machine": _machine(forward) if forward else NOTHING,
@@ -49,6 +59,7 @@ def blocks(found: Mapping[str, Row | None]) -> dict[str, str]:
         "direct": _direct(forward) if forward else NOTHING,
         "classify": classify_table(classify) if classify else NOTHING,
         "decisions": decisions_table(decisions) if decisions else NOTHING,
+        "tokens": tokens_table(tokens) if tokens else NOTHING,
         "switch": _switch(switch) if switch else NOTHING,
         "profile": profile_table(profile) if profile else NOTHING,
     }
