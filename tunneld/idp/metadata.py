@@ -129,7 +129,10 @@ async def logout(request: Request) -> Response:
             home=session.account[0], home_oid=session.account[1],
         )
     target = fields.get("post_logout_redirect_uri", "")
-    registered = [uri for client in provider.directory.clients.values() for uri in client.redirect_uris]
+    # One that an application of the admin API brought is its own tenant's: no other tenant's sign-out leads there.
+    ours = {"", tenant.id if tenant else ""}
+    clients = [client for client in provider.directory.clients.values() if client.tenant in ours]
+    registered = [uri for client in clients for uri in client.redirect_uris]
     response: Response
     if target and redirect_allowed(target, registered):
         response = redirect_back(target, {"state": fields.get("state")})

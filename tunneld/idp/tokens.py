@@ -16,7 +16,7 @@ from tunneld.idp.store import Session
 from tunneld.model.errors import TokenError
 from tunneld.model.reasons import Reason
 from tunneld.policy.compact_token import bearer, take_apart
-from tunneld.policy.directory import Tenant, User
+from tunneld.policy.directory import DIRECTORY_API, Tenant, User
 from tunneld.policy.facts import SessionFacts
 from tunneld.policy.scopes import ScopeRequest
 from tunneld.policy.sign_in import Grant, SignInRequest
@@ -112,6 +112,8 @@ def verify_bearer(provider: Provider, request: Request, audience: str) -> Caller
     claims = bearer_claims(provider, request)
     if claims["aud"] != audience:
         raise ApiError(401, "InvalidAuthenticationToken", "The token is for another audience.")
+    if audience == DIRECTORY_API and "cnf" in claims:  # RFC 7800 §3: here nobody can prove the key
+        raise ApiError(401, "InvalidAuthenticationToken", "The token is bound to a key; this API takes unbound ones.")
     tenant = provider.directory.tenants.get(claims["tid"])
     user = tenant.users.get(claims["oid"]) if tenant else None
     if tenant is None or user is None or not user.enabled:

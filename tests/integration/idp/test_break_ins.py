@@ -305,3 +305,19 @@ async def test_a_second_list_of_tenants_opens_nothing(scene: Scene, lists: list[
         "/contoso/oauth2/v2.0/authorize", params=browser.request(prompt="none"), headers=headers
     )
     assert ("code=" in response.headers["location"]) is passes
+
+
+async def test_a_bound_token_is_no_bearer_token(scene: Scene) -> None:
+    """It was taken without its key, which this API has no way to see."""
+    stolen = Admin.mint(scene.world, cnf={"jkt": "J" * 43})
+    assert error(await stolen.send("GET", "/v1.0/me")) == (401, "InvalidAuthenticationToken")
+
+
+@pytest.mark.parametrize(("tenant", "leads_there"), [("contoso", True), ("fabrikam", False), ("common", False)])
+async def test_a_sign_out_leads_to_no_other_tenants_application(
+    scene: Scene, tenant: str, leads_there: bool
+) -> None:
+    await registered(scene, "AzureADMultipleOrgs")
+    http = scene.world.browser().http
+    response = await http.get(f"/{tenant}/oauth2/v2.0/logout", params={"post_logout_redirect_uri": EVIL_PAGE})
+    assert (response.headers.get("location", "").startswith(EVIL_PAGE)) is leads_there
