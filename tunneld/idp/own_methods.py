@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tunneld.idp.answers import RequestError
 from tunneld.idp.conversation.book import conversation
 from tunneld.idp.conversation.errand import Errand
 from tunneld.idp.conversation.mfa import USABLE
@@ -21,32 +20,24 @@ from tunneld.idp.conversation.turns import Conversation
 from tunneld.idp.credentials import PASSKEY, SOFTWARE_OATH, registered, remove
 from tunneld.idp.decisions import Wanted
 from tunneld.idp.evidence import HOME, proved, record_method
-from tunneld.idp.forms import read_form, read_query
 from tunneld.idp.method_records import DELETED, method_changed
 from tunneld.idp.pages import form_page, message_page, refusal_page
 from tunneld.idp.passkeys import offered
-from tunneld.idp.provider import Provider, provider_of
+from tunneld.idp.provider import Provider
 from tunneld.idp.store import Session
+from tunneld.idp.tenant_pages import Fields, tenant_page
 from tunneld.policy.conditional_access.outcome import Interaction, Task
 from tunneld.policy.directory import ACCESS_PANEL, ObjectKey, Tenant
 from tunneld.policy.facts import MethodUse, Place
-from tunneld.policy.refusals import refusal
 from tunneld.policy.sign_in import Deny, Grant
 
 REGISTER_ACTION = "urn:user:registersecurityinfo"
 RECENT_S = 600  # a second factor must be this fresh before methods are changed: ten minutes in Microsoft Entra ID
 
 
-async def security_info(request: Request) -> Response:
+@tenant_page
+async def security_info(provider: Provider, request: Request, tenant: Tenant, fields: Fields) -> Response:
     """Serve GET and POST /{tenant}/mysecurityinfo."""
-    provider = provider_of(request)
-    tenant = provider.directory.tenant(request.path_params["tenant"])
-    try:
-        fields = read_query(request) if request.method == "GET" else await read_form(request)
-    except RequestError as refused:
-        return refusal_page(request, refused.refusal, tenant)
-    if tenant is None:
-        return refusal_page(request, refusal(90002))
     talk = conversation(provider, request, _SecurityPage(provider, request, tenant).errand(), fields)
     return await talk.answer_form() if request.method == "POST" else await talk.begin()
 

@@ -5,33 +5,25 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tunneld.idp.answers import RequestError, correlation_of
+from tunneld.idp.answers import correlation_of
 from tunneld.idp.changes import Actor, AuditEntry, AuditTarget, ConflictError
 from tunneld.idp.conversation.book import conversation
 from tunneld.idp.conversation.errand import Errand
 from tunneld.idp.conversation.turns import Conversation
 from tunneld.idp.decisions import Wanted
-from tunneld.idp.forms import read_form, read_query
 from tunneld.idp.guests import guest_objects
 from tunneld.idp.pages import form_page, message_page, refusal_page
-from tunneld.idp.provider import Provider, provider_of
+from tunneld.idp.provider import Provider
 from tunneld.idp.sessions import clear_session
 from tunneld.idp.store import Session
+from tunneld.idp.tenant_pages import Fields, tenant_page
 from tunneld.policy.directory import ACCESS_PANEL, ObjectKey, Tenant, User
-from tunneld.policy.refusals import refusal
 from tunneld.policy.sign_in import Deny, Grant
 
 
-async def my_apps(request: Request) -> Response:
+@tenant_page
+async def my_apps(provider: Provider, request: Request, tenant: Tenant, fields: Fields) -> Response:
     """Serve GET and POST /{tenant}/myapps."""
-    provider = provider_of(request)
-    tenant = provider.directory.tenant(request.path_params["tenant"])
-    if tenant is None:
-        return refusal_page(request, refusal(90002))
-    try:
-        fields = read_query(request) if request.method == "GET" else await read_form(request)
-    except RequestError as refused:
-        return refusal_page(request, refused.refusal, tenant)
     talk = conversation(provider, request, _Panel(provider, request, tenant).errand(), fields)
     return await talk.answer_form() if request.method == "POST" else await talk.begin()
 

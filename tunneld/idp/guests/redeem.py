@@ -12,21 +12,21 @@ from dataclasses import replace
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from tunneld.idp.answers import RequestError, correlation_of
+from tunneld.idp.answers import correlation_of
 from tunneld.idp.conversation.book import BOOK
 from tunneld.idp.conversation.errand import Errand
 from tunneld.idp.conversation.sign_in import show_sign_in
 from tunneld.idp.conversation.turns import Conversation
 from tunneld.idp.decisions import Wanted
-from tunneld.idp.forms import read_form, read_query
 from tunneld.idp.guests.acceptance import record_failure
 from tunneld.idp.guests.guest_objects import link
 from tunneld.idp.guests.tickets import invitation_of
 from tunneld.idp.guests.ways import choice_for
 from tunneld.idp.pages import message_page, refusal_page
-from tunneld.idp.provider import Provider, provider_of
+from tunneld.idp.provider import Provider
 from tunneld.idp.sessions import find_session
 from tunneld.idp.store import Session
+from tunneld.idp.tenant_pages import Fields, tenant_page
 from tunneld.policy.directory import ACCESS_PANEL, SignInWay, Tenant, User
 from tunneld.policy.guests.invitation import Proposal, Refuse, judge_redemption
 from tunneld.policy.guests.invitation_object import Invitation
@@ -44,16 +44,9 @@ _LABELS = {
 _NOBODY = "This organization has switched off every way to sign in with your address. Ask whoever invited you."
 
 
-async def redeem(request: Request) -> Response:
+@tenant_page
+async def redeem(provider: Provider, request: Request, tenant: Tenant, fields: Fields) -> Response:
     """Serve GET and POST /{tenant}/redeem."""
-    provider = provider_of(request)
-    tenant = provider.directory.tenant(request.path_params["tenant"])
-    if tenant is None:
-        return refusal_page(request, refusal(90002))
-    try:
-        fields = read_query(request) if request.method == "GET" else await read_form(request)
-    except RequestError as refused:
-        return refusal_page(request, refused.refusal, tenant)
     invitation = invitation_of(provider, tenant, fields.get("ticket", ""))
     guest = tenant.users.get(invitation.invited_user.id) if invitation and invitation.invited_user else None
     if invitation is None or guest is None:

@@ -14,20 +14,20 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from tunneld.idp.answers import RequestError, correlation_of
+from tunneld.idp.answers import correlation_of
 from tunneld.idp.changes import Actor, AuditEntry, AuditTarget, ConflictError
 from tunneld.idp.conversation.book import conversation
 from tunneld.idp.conversation.errand import Errand
 from tunneld.idp.decisions import Wanted
-from tunneld.idp.forms import read_form, read_query
 from tunneld.idp.guests import guest_objects
 from tunneld.idp.guests.connectors import ask_connector
 from tunneld.idp.guests.letters import passcode_letter
 from tunneld.idp.guests.outbox import post
 from tunneld.idp.pages import form_page, message_page, refusal_page
-from tunneld.idp.provider import Provider, provider_of
+from tunneld.idp.provider import Provider
 from tunneld.idp.sessions import csrf_holds, set_session, start_session
 from tunneld.idp.store import Session
+from tunneld.idp.tenant_pages import Fields, tenant_page
 from tunneld.policy.directory import ACCESS_PANEL, ExternalIdentity, ObjectKey, SignInWay, Tenant
 from tunneld.policy.guests.addresses import parse_address
 from tunneld.policy.guests.invitation import Proposal, Refuse, judge_redemption
@@ -50,16 +50,9 @@ PROOF_S = 1800  # how long a proven address may take to answer the questions; as
 _PURPOSE = "sign-up"
 
 
-async def sign_up(request: Request) -> Response:
+@tenant_page
+async def sign_up(provider: Provider, request: Request, tenant: Tenant, fields: Fields) -> Response:
     """Serve GET and POST /{tenant}/signup/{flow}."""
-    provider = provider_of(request)
-    tenant = provider.directory.tenant(request.path_params["tenant"])
-    if tenant is None:
-        return refusal_page(request, refusal(90002))
-    try:
-        fields = read_query(request) if request.method == "GET" else await read_form(request)
-    except RequestError as refused:
-        return refusal_page(request, refused.refusal, tenant)
     flow = tenant.object("userFlow", request.path_params["flow"])
     if not isinstance(flow, UserFlow) or not tenant.policy.collaboration.self_service_sign_up:
         text = "This organization does not let people sign up by themselves here."
